@@ -1,0 +1,27 @@
+//! The nouns of Writ: ids, principals, time as a value, catalogs, statement facts, masks, decisions,
+//! approvals and SQLSTATEs. Pure: no IO, no clock, no randomness; every plane shares these words.
+
+pub mod approval;
+pub mod catalog;
+pub mod config;
+pub mod decision;
+pub mod facts;
+pub mod ids;
+pub mod mask;
+pub mod principal;
+pub mod secret;
+pub mod sqlstate;
+pub mod time;
+
+pub use approval::{Binding, BindingDigest};
+pub use catalog::{Catalog, Column, Function, Relation, RelationKind};
+pub use decision::{Decision, Denial, HoldTerms, Verdict};
+pub use facts::{OpaqueReason, RelationUse, StatementFacts, StatementKind};
+pub use ids::{
+    ApprovalId, ColumnRef, DatabaseName, EdgeId, EnvironmentName, Epoch, EventSeq, GroupName,
+    PrincipalId, PrincipalKind, RuleId, SessionId, StatementId, Tag,
+};
+pub use mask::{ColumnMasks, MaskKind};
+pub use principal::{Actor, Principal};
+pub use secret::Secret;
+pub use time::{DurationMs, Timestamp};

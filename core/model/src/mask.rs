@@ -1,0 +1,67 @@
+//! Which columns a principal sees masked, and how.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Tag;
+
+/// How a value is masked. All kinds keep the column's type and keep NULL as NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskKind {
+    /// A fixed value of the column's type that looks like what it stands for (`***-**-****` for an SSN).
+    Redact,
+    /// NULL, whatever the value was.
+    Null,
+}
+
+/// One masked column.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ColumnMask {
+    /// How to mask.
+    pub kind: MaskKind,
+    /// What the column holds: chooses the look of a redacted value.
+    pub tag: Tag,
+}
+
+/// The masked columns of one database for one principal: schema → relation → column → mask.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnMasks {
+    by_relation: BTreeMap<String, BTreeMap<String, BTreeMap<String, ColumnMask>>>,
+}
+
+impl ColumnMasks {
+    /// Adds a mask; a later one for the same column replaces the earlier.
+    pub fn insert(&mut self, schema: &str, relation: &str, column: &str, mask: ColumnMask) {
+        self.by_relation
+            .entry(schema.to_owned())
+            .or_default()
+            .entry(relation.to_owned())
+            .or_default()
+            .insert(column.to_owned(), mask);
+    }
+
+    /// The masked columns of one relation; `None` where it has none.
+    #[must_use]
+    pub fn relation(&self, schema: &str, relation: &str) -> Option<&BTreeMap<String, ColumnMask>> {
+        self.by_relation.get(schema)?.get(relation)
+    }
+
+    /// Whether nothing is masked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_relation.is_empty()
+    }
+
+    /// All masked columns as (schema, relation, column, mask).
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &str, &ColumnMask)> {
+        self.by_relation.iter().flat_map(|(schema, relations)| {
+            relations.iter().flat_map(move |(relation, columns)| {
+                columns.iter().map(move |(column, mask)| {
+                    (schema.as_str(), relation.as_str(), column.as_str(), mask)
+                })
+            })
+        })
+    }
+}

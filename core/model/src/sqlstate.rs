@@ -1,0 +1,26 @@
+//! The SQLSTATEs that Writ itself raises. Each is part of the outside interface.
+
+/// A five-character SQLSTATE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SqlState(pub &'static str);
+
+/// A refusal by policy.
+pub const REFUSED: SqlState = SqlState("42501");
+/// An approval that was declined, expired or cancelled.
+pub const APPROVAL_ENDED: SqlState = SqlState("57014");
+/// No usable policy, stale past the bound, or audit not possible.
+pub const UNAVAILABLE: SqlState = SqlState("58000");
+/// The identity is not acceptable.
+pub const AUTHENTICATION: SqlState = SqlState("28000");
+/// The token or password is wrong.
+pub const BAD_PASSWORD: SqlState = SqlState("28P01");
+/// The client broke the protocol.
+pub const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
+/// The named database does not exist behind this edge.
+pub const UNKNOWN_DATABASE: SqlState = SqlState("3D000");
+/// The database could not be reached.
+pub const UPSTREAM_UNREACHABLE: SqlState = SqlState("08006");
+/// A message or statement is larger than the named limit.
+pub const TOO_LARGE: SqlState = SqlState("54000");
+/// The edge is draining or the session was ended by an administrator.
+pub const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
