@@ -1,1 +1,9 @@
-fn main() {}
+//! Compiles the .proto files without protoc.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=writ/v1");
+    let files = ["config", "edge", "admin", "lake"].map(|f| format!("writ/v1/{f}.proto"));
+    let descriptors = protox::compile(files, ["."])?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
