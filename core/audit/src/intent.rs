@@ -6,9 +6,8 @@ use std::sync::Arc;
 use writ_model::{ApprovalId, Timestamp};
 
 use crate::codec::{Wire, put_blob, put_number};
-use crate::record::{
-    BindValue, Effect, ProtocolKind, SessionProfile, StatementProfile, put_header, tag,
-};
+use crate::encoding::{put_header, tag};
+use crate::record::{BindValue, Effect, ProtocolKind, SessionProfile, StatementProfile};
 
 /// The encoded form of a [`SessionProfile`]; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]

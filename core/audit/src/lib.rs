@@ -4,6 +4,7 @@
 pub mod chain;
 pub mod checkpoint;
 pub mod codec;
+mod encoding;
 pub mod intent;
 pub mod keys;
 pub mod merkle;
