@@ -1,0 +1,77 @@
+//! One `pgbench -S` run and what it cost the proxy.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cpu;
+use crate::report::Run;
+use crate::target::Target;
+
+/// At one client every transaction's latency is logged for percentiles; above, the log itself would be measured.
+const LOG_LATENCY_CLIENTS_MAX: u32 = 1;
+
+/// Runs pgbench against `target`. Its tables must exist (`pgbench -i`).
+pub(crate) fn run(
+    bin_dir: &Path,
+    target: &Target,
+    mode: &str,
+    clients: u32,
+    seconds: u32,
+) -> Result<Run> {
+    let scratch = tempfile::tempdir()?;
+    let mut command = Command::new(bin_dir.join("pgbench"));
+    command
+        .args([
+            "-S",
+            "-n",
+            "-M",
+            mode,
+            "-c",
+            &clients.to_string(),
+            "-j",
+            &clients.min(2).to_string(),
+        ])
+        .args(["-T", &seconds.to_string()])
+        .current_dir(scratch.path());
+    let logged = clients <= LOG_LATENCY_CLIENTS_MAX;
+    if logged {
+        command.args(["-l", "--log-prefix", "latency"]);
+    }
+    let before = target.pid.map(cpu::micros).transpose()?;
+    let output = command.arg(&target.url).output().context("pgbench does not start")?;
+    let after = target.pid.map(cpu::micros).transpose()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        bail!("pgbench failed: {}{}", text, String::from_utf8_lossy(&output.stderr));
+    }
+    let transactions = number_after(&text, "number of transactions actually processed: ")?;
+    let per_second = number_after(&text, "tps = ")?;
+    let cpu_micros =
+        before.zip(after).map(|(before, after)| (after - before) as f64 / transactions);
+    let (p50_micros, p99_micros) = if logged { percentiles(scratch.path())? } else { (None, None) };
+    Ok(Run { per_second, cpu_micros, p50_micros, p99_micros })
+}
+
+fn number_after(text: &str, label: &str) -> Result<f64> {
+    let (_, rest) =
+        text.split_once(label).with_context(|| format!("pgbench did not print `{label}`"))?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    rest[..end].parse().with_context(|| format!("pgbench printed no number after `{label}`"))
+}
+
+/// The third column of pgbench's log is the latency in microseconds.
+fn percentiles(dir: &Path) -> Result<(Option<f64>, Option<f64>)> {
+    let mut latencies: Vec<u64> = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        for line in BufReader::new(std::fs::File::open(entry?.path())?).lines() {
+            latencies.extend(line?.split(' ').nth(2).and_then(|l| l.parse::<u64>().ok()));
+        }
+    }
+    latencies.sort_unstable();
+    let at =
+        |share: f64| latencies.get((latencies.len() as f64 * share) as usize).map(|l| *l as f64);
+    Ok((at(0.50), at(0.99)))
+}
