@@ -1,0 +1,152 @@
+//! Encoding for the edge's hot path: what is constant for a session or for a cached decision is encoded
+//! once, and an intent is a header, two spliced blobs and a few bytes in a buffer that is used again.
+
+use std::sync::Arc;
+
+use writ_model::{ApprovalId, Timestamp};
+
+use crate::codec::{Wire, put_blob, put_number};
+use crate::encoding::{put_header, tag};
+use crate::record::{BindValue, Effect, ProtocolKind, SessionProfile, StatementProfile};
+
+/// The encoded form of a [`SessionProfile`]; cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedSession(Arc<[u8]>);
+
+/// The encoded form of a [`StatementProfile`]; cheap to clone, kept next to the cached decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedStatement(Arc<[u8]>);
+
+impl From<&SessionProfile> for EncodedSession {
+    fn from(profile: &SessionProfile) -> Self {
+        let mut out = Vec::new();
+        profile.put(&mut out);
+        Self(out.into())
+    }
+}
+
+impl From<&StatementProfile> for EncodedStatement {
+    fn from(profile: &StatementProfile) -> Self {
+        let mut out = Vec::new();
+        profile.put(&mut out);
+        Self(out.into())
+    }
+}
+
+impl EncodedStatement {
+    /// How many bytes it holds, for cache accounting.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// What every record begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    /// The source's name.
+    pub source: &'a str,
+    /// The record's number at that source.
+    pub seq: u64,
+    /// When it is written.
+    pub at: Timestamp,
+}
+
+/// The values of a Bind message, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub enum BindValuesRef<'a> {
+    /// There are none.
+    None,
+    /// As they were.
+    Clear(&'a [BindValue]),
+    /// Not kept; only how many there were.
+    Redacted(u32),
+    /// Kept, encrypted.
+    Sealed(&'a [u8]),
+}
+
+/// An intent, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct IntentRef<'a> {
+    /// The statement's id; must be a valid `StatementId`.
+    pub statement: &'a str,
+    /// Who and from where.
+    pub session: &'a EncodedSession,
+    /// What, and what was decided.
+    pub profile: &'a EncodedStatement,
+    /// How it came.
+    pub protocol: ProtocolKind,
+    /// Whether it goes on to the database.
+    pub effect: Effect,
+    /// The approval that was asked for or used.
+    pub approval: Option<&'a ApprovalId>,
+    /// The Bind message's values.
+    pub binds: BindValuesRef<'a>,
+}
+
+/// An outcome, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct OutcomeRef<'a> {
+    /// The statement's id; must be a valid `StatementId`.
+    pub statement: &'a str,
+    /// The error's SQLSTATE; `None`: it succeeded.
+    pub sqlstate: Option<&'a str>,
+    /// Rows sent to the client or affected.
+    pub rows: u64,
+    /// Bytes sent to the client for it.
+    pub bytes_out: u64,
+    /// From the decision to the last byte, in microseconds.
+    pub duration_us: u64,
+    /// Whether the client cancelled it or went away.
+    pub cancelled: bool,
+    /// The server's command tag.
+    pub command_tag: &'a str,
+}
+
+/// Appends the canonical bytes of an intent record: the same as [`crate::Record::encode`] would.
+pub fn encode_intent(header: Header<'_>, intent: &IntentRef<'_>, out: &mut Vec<u8>) {
+    put_header(tag::INTENT, header.source, header.seq, header.at, out);
+    put_blob(intent.statement.as_bytes(), out);
+    put_blob(&intent.session.0, out);
+    put_blob(&intent.profile.0, out);
+    intent.protocol.put(out);
+    intent.effect.put(out);
+    intent.approval.is_some().put(out);
+    if let Some(approval) = intent.approval {
+        put_blob(approval.as_str().as_bytes(), out);
+    }
+    put_binds(intent.binds, out);
+}
+
+fn put_binds(binds: BindValuesRef<'_>, out: &mut Vec<u8>) {
+    match binds {
+        BindValuesRef::None => out.push(1),
+        BindValuesRef::Clear(values) => {
+            out.push(2);
+            crate::codec::put_list(values, out);
+        }
+        BindValuesRef::Redacted(count) => {
+            out.push(3);
+            count.put(out);
+        }
+        BindValuesRef::Sealed(bytes) => {
+            out.push(4);
+            put_blob(bytes, out);
+        }
+    }
+}
+
+/// Appends the canonical bytes of an outcome record: the same as [`crate::Record::encode`] would.
+pub fn encode_outcome(header: Header<'_>, outcome: &OutcomeRef<'_>, out: &mut Vec<u8>) {
+    put_header(tag::OUTCOME, header.source, header.seq, header.at, out);
+    put_blob(outcome.statement.as_bytes(), out);
+    outcome.sqlstate.is_some().put(out);
+    if let Some(sqlstate) = outcome.sqlstate {
+        put_blob(sqlstate.as_bytes(), out);
+    }
+    put_number(outcome.rows, out);
+    put_number(outcome.bytes_out, out);
+    put_number(outcome.duration_us, out);
+    outcome.cancelled.put(out);
+    put_blob(outcome.command_tag.as_bytes(), out);
+}
