@@ -11,30 +11,65 @@ fn check(text: &str, want: Expect) {
 
 #[test]
 fn a_table() {
-    check("SELECT ssn FROM customers c WHERE id = 1", expect![[]]);
-    check("SELECT c.d FROM public.customers c(a, b, c, d)", expect![[]]);
+    check(
+        "SELECT ssn FROM customers c WHERE id = 1",
+        expect![
+            "SELECT ssn FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***@***.***'::varchar(40) END::varchar(40) AS email, CASE WHEN ssn IS NULL THEN NULL ELSE '***-*'::varchar(5) END::varchar(5) AS ssn, born, balance FROM public.customers) c WHERE id = 1"
+        ],
+    );
+    check(
+        "SELECT c.d FROM public.customers c(a, b, c, d)",
+        expect![
+            "SELECT c.d FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***@***.***'::varchar(40) END::varchar(40) AS email, CASE WHEN ssn IS NULL THEN NULL ELSE '***-*'::varchar(5) END::varchar(5) AS ssn, born, balance FROM public.customers) c(a, b, c, d)"
+        ],
+    );
 }
 
 #[test]
 fn copy_of_a_table() {
-    check("COPY public.customers (id, ssn) TO stdout", expect![[]]);
+    check(
+        "COPY public.customers (id, ssn) TO stdout",
+        expect![
+            "COPY (SELECT id, ssn FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***@***.***'::varchar(40) END::varchar(40) AS email, CASE WHEN ssn IS NULL THEN NULL ELSE '***-*'::varchar(5) END::varchar(5) AS ssn, born, balance FROM ONLY public.customers) customers) TO STDOUT"
+        ],
+    );
 }
 
 #[test]
 fn a_view_over_a_view() {
-    check("SELECT * FROM top_people", expect![[]]);
+    check(
+        "SELECT * FROM top_people",
+        expect![
+            "SELECT * FROM (SELECT people.secret FROM (SELECT customers.id, customers.ssn AS secret FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***@***.***'::varchar(40) END::varchar(40) AS email, CASE WHEN ssn IS NULL THEN NULL ELSE '***-*'::varchar(5) END::varchar(5) AS ssn, born, balance FROM public.customers) customers) people) top_people"
+        ],
+    );
 }
 
 #[test]
 fn a_partition_masks_its_parent() {
-    check("SELECT token, at FROM ONLY events_old", expect![[]]);
-    check("SELECT token FROM events", expect![[]]);
-    check("SELECT token FROM ONLY events", expect![[]]);
+    check(
+        "SELECT token, at FROM ONLY events_old",
+        expect![
+            "SELECT token, at FROM (SELECT id, CASE WHEN token IS NULL THEN NULL ELSE '***'::text END::text AS token, at FROM ONLY public.events_old) events_old"
+        ],
+    );
+    check(
+        "SELECT token FROM events",
+        expect![
+            "SELECT token FROM (SELECT id, CASE WHEN token IS NULL THEN NULL ELSE '***'::text END::text AS token, at FROM public.events) events"
+        ],
+    );
+    check("SELECT token FROM ONLY events", expect!["unchanged"]);
 }
 
 #[test]
 fn quoted_names() {
-    check("SELECT \"Sec ret\" FROM \"Odd \"\"Table\"", expect![[]]);
+    check(
+        "SELECT \"Sec ret\" FROM \"Odd \"\"Table\"",
+        expect![[
+            r#"SELECT "Sec ret" FROM (SELECT id, CASE WHEN "Sec ret" IS NULL THEN NULL ELSE '***'::text END::text AS "Sec ret" FROM public."Odd ""Table") "Odd ""Table""#
+        ]],
+    );
 }
 
 #[test]
