@@ -136,7 +136,8 @@ fn cards_judged_as_a_column() {
     // One in twenty mistyped: still a card column.
     let mut some_wrong = plain.clone();
     for i in [3, 33, 53] {
-        some_wrong[i].replace_range(15.., if some_wrong[i].ends_with('1') { "2" } else { "1" });
+        let last = if some_wrong[i].ends_with('1') { "2" } else { "1" };
+        some_wrong[i].replace_range(15.., last);
     }
     found(some_wrong, "payment.card");
     // Four in ten wrong: no card column, unless its name says so.
