@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod frame;
 pub mod gate;
 pub mod outbox;
+pub mod policy_gate;
 pub mod session;
 pub mod write;
 
