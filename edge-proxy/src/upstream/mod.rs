@@ -7,6 +7,10 @@ mod error;
 mod frames;
 mod query;
 mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::fmt;
@@ -208,21 +212,5 @@ impl Upstream {
             Some((_, known)) => *known = value,
             None => self.parameters.push((name, value)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn startup_parameters_cannot_change_who_we_are() {
-        let database = crate::upstream::error::tests::database();
-        let extra = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let given = [extra("user", "root"), extra("replication", "true"), extra("TimeZone", "UTC")];
-        let message = startup_message(&database, &given).expect("a message");
-        let expected = b"\0\0\0\x32\0\x03\0\0user\0app\0database\0shop\0TimeZone\0UTC\0\0";
-        assert_eq!(message.as_ref(), expected.as_slice());
-        assert!(startup_message(&database, &[extra("a", "b\0user\0root")]).is_err());
     }
 }
