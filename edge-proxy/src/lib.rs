@@ -1,3 +1,4 @@
 //! Writ's edge: the process that stands between clients and databases.
 
+pub mod database;
 pub mod upstream;

@@ -65,12 +65,15 @@ SELECT pg_catalog.json_build_object(
 /// Yields one row with one text column that changes whenever DDL changed what [`CATALOG_QUERY`] would say.
 ///
 /// Each part counts the user-made rows of a system catalog and sums a hash of every row's version. A maximum of `xmin`
-/// would not do: a transaction that began earlier may commit later.
+/// would not do: a transaction that began earlier may commit later. ANALYZE leaves no new version; so the order of
+/// magnitude of each row estimate is part of the hash.
 pub const CATALOG_FINGERPRINT_QUERY: &str = r#"
 SELECT pg_catalog.md5(pg_catalog.concat_ws(' ',
   pg_catalog.current_setting('server_version_num'),
   (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
-      pg_catalog.hashtextextended(c.xmin::pg_catalog.text, c.oid::pg_catalog.int8)))
+      pg_catalog.hashtextextended(pg_catalog.concat_ws(':', c.xmin::pg_catalog.text,
+        pg_catalog.round(pg_catalog.log(GREATEST(c.reltuples::pg_catalog.float8, 1::pg_catalog.float8)))),
+        c.oid::pg_catalog.int8)))
     FROM pg_catalog.pg_class AS c
     WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
       AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog."char"[])
