@@ -24,12 +24,12 @@ SELECT pg_catalog.json_build_object(
               AND n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.name[])
           THEN pg_catalog.pg_get_viewdef(c.oid) END,
         COALESCE(p.parents, '[]'::pg_catalog.json),
-        c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(
-            SELECT t.tgrelid FROM pg_catalog.pg_trigger AS t WHERE NOT t.tgisinternal))
-          OR c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(
-            SELECT r.ev_class FROM pg_catalog.pg_rewrite AS r
-            WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'::pg_catalog.name
-              AND r.ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)),
+        EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+            WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal)
+          OR EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r
+            WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid
+              AND r.rulename OPERATOR(pg_catalog.<>) '_RETURN'::pg_catalog.name
+              AND r.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
         c.relrowsecurity, c.reltuples)), '[]'::pg_catalog.json)
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -65,12 +65,15 @@ SELECT pg_catalog.json_build_object(
 /// Yields one row with one text column that changes whenever DDL changed what [`CATALOG_QUERY`] would say.
 ///
 /// Each part counts the user-made rows of a system catalog and sums a hash of every row's version. A maximum of `xmin`
-/// would not do: a transaction that began earlier may commit later.
+/// would not do: a transaction that began earlier may commit later. ANALYZE leaves no new version; so the order of
+/// magnitude of each row estimate is part of the hash.
 pub const CATALOG_FINGERPRINT_QUERY: &str = r#"
 SELECT pg_catalog.md5(pg_catalog.concat_ws(' ',
   pg_catalog.current_setting('server_version_num'),
   (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
-      pg_catalog.hashtextextended(c.xmin::pg_catalog.text, c.oid::pg_catalog.int8)))
+      pg_catalog.hashtextextended(pg_catalog.concat_ws(':', c.xmin::pg_catalog.text,
+        pg_catalog.round(pg_catalog.log(GREATEST(c.reltuples::pg_catalog.float8, 1::pg_catalog.float8)))),
+        c.oid::pg_catalog.int8)))
     FROM pg_catalog.pg_class AS c
     WHERE c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
       AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog."char"[])
