@@ -31,7 +31,6 @@ const DYNAMIC: &[&str] = &[
     "crosstab",
     "connectby",
     "xpath_table",
-    "xquery_table",
     "plpgsql_inline_handler",
 ];
 
@@ -51,7 +50,6 @@ const UNTRUSTED: &[&str] = &[
     "pg_backup_stop",
     "pg_wal_replay_pause",
     "pg_wal_replay_resume",
-    "pg_export_snapshot",
     "pg_stat_file",
     "pg_current_logfile",
     "pg_file_write",
@@ -78,8 +76,6 @@ const UNTRUSTED: &[&str] = &[
     "pg_restore_attribute_stats",
     "pg_clear_relation_stats",
     "pg_clear_attribute_stats",
-    "pg_prepared_statement",
-    "pg_cursor",
     "pg_mcv_list_items",
     "pg_show_all_file_settings",
     "pg_hba_file_rules",
@@ -89,12 +85,10 @@ const UNTRUSTED: &[&str] = &[
     "pg_notify_trigger",
     "brin_summarize_new_values",
     "pg_extension_config_dump",
-    "has_password",
     "pg_stat_get_wal_receiver",
     "pg_stat_get_subscription",
     "fmgr_sql_validator",
     "pg_event_trigger_ddl_commands",
-    "pg_listening_channels_all",
     "binary_upgrade_create_empty_extension",
 ];
 
@@ -129,10 +123,8 @@ impl Walk<'_> {
         let name = parse::strings(&call.funcname);
         let column = call.args.len() == 1 && name.len() == 1;
         self.function_name(&name, column);
-        match name.last().map(String::as_str) {
-            Some("set_config") => self.set_config(&call.args),
-            Some("nextval" | "setval" | "currval") => {}
-            _ => {}
+        if name.last().is_some_and(|n| n == "set_config") {
+            self.set_config(&call.args);
         }
         call.children(self);
     }
@@ -140,11 +132,14 @@ impl Walk<'_> {
     /// `set_config(name, value, local)` is SET.
     fn set_config(&mut self, args: &[pg_query::Node]) {
         let named = args.iter().any(|a| matches!(a.node, Some(NodeEnum::NamedArgExpr(_))));
-        match args.first().and_then(parse::constant) {
-            Some(setting) if !named => {
-                let setting = setting.to_ascii_lowercase();
-                self.setting(&setting);
-            }
+        let by_name = match args.first().map(|a| &a.node) {
+            Some(Some(NodeEnum::ColumnRef(c))) => parse::strings(&c.fields) == ["name"],
+            _ => false,
+        };
+        let pinned = self.pinned_setting.clone().filter(|_| by_name);
+        let written = args.first().and_then(parse::constant).map(str::to_ascii_lowercase);
+        match written.or(pinned) {
+            Some(setting) if !named => self.setting(&setting),
             _ => {
                 self.effect(SessionEffect::Names);
                 self.opaque(OpaqueReason::Session(
@@ -217,7 +212,7 @@ impl Walk<'_> {
         let reaches = |f: &&writ_model::Function| {
             let user = f.oid >= FIRST_USER_OID || !is_system_schema(&f.schema);
             let visible = if schema.is_empty() {
-                self.names_changed || path.contains(&f.schema.as_str())
+                self.names_changed || self.in_view() || path.contains(&f.schema.as_str())
             } else {
                 f.schema == schema
             };

@@ -2,8 +2,8 @@
 //! what cannot be known is `opaque` in the facts (E2), and a text with masked relations is rewritten
 //! at the source (E3) or refused.
 //!
-//! The snapshot's view definitions must name relations outside `pg_catalog` and `public` with their
-//! schema, as `pg_get_viewdef` does for a session whose `search_path` is empty.
+//! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
+//! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
 mod bounds;
 mod calls;

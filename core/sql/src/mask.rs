@@ -72,6 +72,15 @@ fn subquery(query: Box<pb::SelectStmt>, alias: pb::Alias) -> NodeEnum {
     }))
 }
 
+/// The expression of an oid.
+pub(crate) fn oid(oid: u32) -> Option<NodeEnum> {
+    let query = parse::parse_query(&format!("SELECT {oid}::pg_catalog.oid")).ok()?;
+    match query.target_list.into_iter().next()?.node? {
+        NodeEnum::ResTarget(target) => target.val?.node,
+        _ => None,
+    }
+}
+
 /// `name` as a quoted identifier.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -39,6 +39,7 @@ impl Walk<'_> {
     pub(crate) fn select_stmt(&mut self, select: &mut pb::SelectStmt) {
         self.level(|walk| {
             walk.with(select.with_clause.as_mut());
+            let pinned = std::mem::replace(&mut walk.pinned_setting, pinned_setting(select));
             if let Some(into) = select.into_clause.as_mut() {
                 walk.into_clause(into);
             }
@@ -61,6 +62,7 @@ impl Walk<'_> {
             select.limit_offset.children(walk);
             select.limit_count.children(walk);
             walk.locking(&select.locking_clause);
+            walk.pinned_setting = pinned;
         });
     }
 
@@ -203,6 +205,7 @@ impl Walk<'_> {
         if let Some(right) = join.rarg.as_mut() {
             self.range(right);
         }
+        self.forget_oids(join.jointype(), start, middle);
         let entries = self.levels.last().map(|l| l.entries.clone()).unwrap_or_default();
         let (left, right) = (
             entries.get(start..middle).unwrap_or_default(),
@@ -298,6 +301,9 @@ impl Walk<'_> {
         };
         entry.renames = renames;
         entry.replaced = replacement.is_some();
+        if entry.replaced {
+            entry.oid = self.plain_oid(&entry);
+        }
         let unknown = matches!(entry.source, Source::Relation { columns: None, .. });
         if unknown {
             self.mention_system(&entry);
@@ -308,6 +314,30 @@ impl Walk<'_> {
         }
         self.push(entry);
         replacement
+    }
+
+    /// The oid of a table that has only rows of its own.
+    fn plain_oid(&self, entry: &Entry) -> Option<u32> {
+        let Source::Relation { schema, name, .. } = &entry.source else { return None };
+        let found = self.catalog.relation(schema, name)?;
+        let alone = self.catalog.children(found.oid).is_empty();
+        (alone && found.kind == RelationKind::Table).then_some(found.oid)
+    }
+
+    /// An outer join can put NULL in place of `tableoid`.
+    fn forget_oids(&mut self, kind: pb::JoinType, start: usize, middle: usize) {
+        let Some(level) = self.levels.last_mut() else { return };
+        for (at, entry) in level.entries.iter_mut().enumerate().skip(start) {
+            let kept = match kind {
+                pb::JoinType::JoinInner => true,
+                pb::JoinType::JoinLeft => at < middle,
+                pb::JoinType::JoinRight => at >= middle,
+                _ => false,
+            };
+            if !kept {
+                entry.oid = None;
+            }
+        }
     }
 
     fn masked_system(&mut self, schema: &str, name: &str) {
@@ -425,6 +455,10 @@ impl Walk<'_> {
 
     fn infer(&mut self, infer: Option<&mut pb::InferClause>, entry: &Entry) {
         let Some(infer) = infer else { return };
+        if !infer.conname.is_empty() {
+            // Which columns the constraint covers is not known here.
+            self.read_entry(entry, None);
+        }
         for element in &infer.index_elems {
             if let Some(NodeEnum::IndexElem(element)) = &element.node {
                 if !element.name.is_empty() {
@@ -536,4 +570,22 @@ fn function_name(functions: &[Node]) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// The setting that `FROM pg_settings WHERE name = '…'` pins: dump tools set one if it exists.
+fn pinned_setting(select: &pb::SelectStmt) -> Option<String> {
+    let [Node { node: Some(NodeEnum::RangeVar(from)) }] = select.from_clause.as_slice() else {
+        return None;
+    };
+    let Some(NodeEnum::AExpr(condition)) = &select.where_clause.as_deref()?.node else {
+        return None;
+    };
+    let equal = parse::strings(&condition.name) == ["="];
+    let Some(NodeEnum::ColumnRef(column)) = &condition.lexpr.as_deref()?.node else { return None };
+    let named = parse::strings(&column.fields) == ["name"];
+    let of_server = from.relname == "pg_settings"
+        && matches!(from.schemaname.as_str(), "" | "pg_catalog")
+        && from.alias.is_none();
+    let setting = condition.rexpr.as_deref().and_then(parse::constant)?;
+    (equal && named && of_server).then(|| setting.to_ascii_lowercase())
 }

@@ -37,6 +37,8 @@ pub(crate) struct Entry {
     pub(crate) target: bool,
     /// Whether the rewrite has put a subselect in its place.
     pub(crate) replaced: bool,
+    /// What `tableoid` is in every row, where a subselect stands in place of one plain table.
+    pub(crate) oid: Option<u32>,
     /// Whether a column name without a qualifier can mean this entry.
     pub(crate) unqualified: bool,
 }
@@ -69,6 +71,7 @@ impl Entry {
             source: Source::Derived,
             target: false,
             replaced: false,
+            oid: None,
             unqualified: true,
         }
     }

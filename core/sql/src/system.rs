@@ -27,8 +27,6 @@ const SENSITIVE: &[SystemColumn] = &[
     (CATALOG, "pg_stats_ext_exprs", "most_common_elems"),
     (CATALOG, "pg_user_mapping", "umoptions"),
     (CATALOG, "pg_user_mappings", "umoptions"),
-    (CATALOG, "pg_foreign_server", "srvoptions"),
-    (CATALOG, "pg_foreign_data_wrapper", "fdwoptions"),
     (CATALOG, "pg_subscription", "subconninfo"),
     (CATALOG, "pg_stat_wal_receiver", "conninfo"),
     (CATALOG, "pg_largeobject", "data"),
@@ -40,8 +38,6 @@ const SENSITIVE: &[SystemColumn] = &[
     (CATALOG, "pg_ident_file_mappings", "pg_username"),
     (INFORMATION, "user_mapping_options", "option_value"),
     (INFORMATION, "_pg_user_mappings", "umoptions"),
-    (INFORMATION, "foreign_server_options", "option_value"),
-    (INFORMATION, "_pg_foreign_servers", "srvoptions"),
 ];
 
 /// The server's columns that should be masked like users' secrets.

@@ -44,6 +44,10 @@ pub(crate) struct Walk<'a> {
     pub(crate) made: BTreeSet<String>,
     /// Whether the query at hand is stored as a definition.
     pub(crate) persisting: bool,
+    /// The only value that the column `name` can have here.
+    pub(crate) pinned_setting: Option<String>,
+    /// What takes the place of the column reference at hand.
+    constant_oid: Option<NodeEnum>,
     view_depth: usize,
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
@@ -67,6 +71,8 @@ impl<'a> Walk<'a> {
             definitions_changed: false,
             made: BTreeSet::new(),
             persisting: false,
+            pinned_setting: None,
+            constant_oid: None,
             view_depth: 0,
             view_expansions: 0,
             views_seen: BTreeSet::new(),
@@ -107,7 +113,10 @@ impl<'a> Walk<'a> {
     /// What a relation name means here and now, noting where that cannot be known.
     pub(crate) fn resolve(&mut self, relation: &pb::RangeVar) -> Resolved<'a> {
         let (schema, name) = (&relation.schemaname, &relation.relname);
-        let found = self.names.resolve(self.catalog, schema, name);
+        let mut found = self.names.resolve(self.catalog, schema, name);
+        if self.in_view() && found == Resolved::Unknown && schema.is_empty() {
+            found = self.only_one(name);
+        }
         let moved = self.names_changed && (schema.is_empty() || schema.starts_with("pg_temp"));
         let made = self.made.contains(name);
         if moved || self.definitions_changed || (made && found != Resolved::Unknown) {
@@ -121,6 +130,16 @@ impl<'a> Walk<'a> {
             self.opaque(OpaqueReason::UnknownRelation(format!("{schema}{dot}{name}")));
         }
         found
+    }
+
+    /// The one relation of that name in any schema. A definition printed in a session with a search
+    /// path leaves schemas out; where only one relation can be meant, it is that one.
+    fn only_one(&self, name: &str) -> Resolved<'a> {
+        let mut named = self.catalog.relations().iter().filter(|r| r.name == name);
+        match (named.next(), named.next()) {
+            (Some(found), None) => Resolved::Relation(found),
+            _ => Resolved::Unknown,
+        }
     }
 
     /// Notes a read of `columns` of a relation and of those that share its rows.
@@ -233,8 +252,9 @@ impl<'a> Walk<'a> {
         }
         crate::limits::check(definition)?;
         let mut select = parse::parse_query(definition)?;
-        // pg_get_viewdef qualifies what the snapshot's own search path does not reach.
-        let names = std::mem::replace(&mut self.names, Names::default());
+        // The definition's names do not follow the session's search path: see `resolve`.
+        let of_definition = Names { search_path: Vec::new(), ..Names::default() };
+        let names = std::mem::replace(&mut self.names, of_definition);
         let levels = std::mem::take(&mut self.levels);
         let ctes = std::mem::take(&mut self.ctes);
         let changed = std::mem::replace(&mut self.names_changed, false);
@@ -305,8 +325,12 @@ impl<'a> Walk<'a> {
     }
 
     fn system_column(&mut self, entry: &Entry, column: &str) {
-        if entry.replaced {
-            self.refuse(format!("{column}: a masked relation has no system columns"));
+        match entry.oid {
+            Some(oid) if column == "tableoid" => self.constant_oid = mask::oid(oid),
+            _ if entry.replaced => {
+                self.refuse(format!("{column}: a masked relation has no system columns"));
+            }
+            _ => {}
         }
     }
 
@@ -368,7 +392,12 @@ impl Visitor for Walk<'_> {
     fn node(&mut self, node: &mut Node) {
         let Some(inner) = node.node.as_mut() else { return };
         match inner {
-            NodeEnum::ColumnRef(column) => self.column(column),
+            NodeEnum::ColumnRef(column) => {
+                self.column(column);
+                if let Some(oid) = self.constant_oid.take() {
+                    *inner = oid;
+                }
+            }
             NodeEnum::ParamRef(parameter) => {
                 let number = u32::try_from(parameter.number).unwrap_or_default();
                 self.facts.parameters = self.facts.parameters.max(number);

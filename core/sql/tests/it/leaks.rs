@@ -4,7 +4,7 @@ use crate::shop::outcome;
 use writ_sql::Names;
 
 /// Each reads a masked column of `public.customers` in some way.
-const LEAKS: &[&str] = &[
+pub(crate) const LEAKS: &[&str] = &[
     "SELECT ssn FROM customers",
     "SELECT * FROM customers",
     "TABLE customers",
@@ -185,6 +185,7 @@ const OPAQUE: &[&str] = &[
     "SELECT nothing FROM customers",
     "SELECT SELECT",
     "SELECT * FROM risky",
+    "SELECT * FROM vague",
     "UPDATE watched SET note = 'x' WHERE id = 1",
     "SET search_path = app; SELECT ssn FROM customers",
     "ROLLBACK; SELECT ssn FROM customers",

@@ -6,4 +6,5 @@ mod leaks;
 mod live;
 mod opaque;
 mod rewrite;
+mod server;
 mod shop;

@@ -76,11 +76,12 @@ pub(crate) fn catalog() -> Catalog {
             &[("secret", "character varying(5)")],
             " SELECT people.secret FROM public.people;",
         ),
-        view(20_007, "public.ids", &[("id", "integer")], " SELECT customers.id FROM customers;"),
+        view(20_007, "public.ids", &[("id", "integer")], " SELECT orders.id FROM orders;"),
         stored,
         relation(20_010, "public.events", PartitionedTable, EVENTS),
         child,
         watched,
+        view(20_014, "public.vague", &[("ssn", "text")], " SELECT ssn FROM customers;"),
         view(20_013, "public.risky", &[("x", "text")], " SELECT peek(name) AS x FROM plain2;"),
     ];
     let function = |oid, schema: &str, name: &str| Function {
