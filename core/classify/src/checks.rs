@@ -51,6 +51,11 @@ pub(crate) fn grouped_digits(text: &str) -> Option<String> {
     (plain && tidy && ends).then(|| text.chars().filter(char::is_ascii_digit).collect())
 }
 
+/// Whether `text` is a number of a card's length that passes Luhn, of whatever scheme.
+pub(crate) fn card_luhn(text: &str) -> bool {
+    grouped_digits(text).is_some_and(|d| (12..=19).contains(&d.len()) && luhn(&d))
+}
+
 /// Whether `text` is the number of a payment card.
 pub(crate) fn card(text: &str) -> bool {
     grouped_digits(text).is_some_and(|digits| card_scheme(&digits) && luhn(&digits))
@@ -138,6 +143,64 @@ pub(crate) fn dni(text: &str) -> bool {
     let expected = "TRWAGMYFPDXBNJZSQVHLCKE".chars().nth(number % 23);
     let mut letter = letter.chars();
     expected.is_some() && letter.next() == expected && letter.next().is_none()
+}
+
+fn digits_of(text: &str, count: usize) -> Option<&str> {
+    (text.len() == count && text.bytes().all(|b| b.is_ascii_digit())).then_some(text)
+}
+
+/// Whether `text` is a Polish PESEL: a date and a check digit.
+pub(crate) fn pesel(text: &str) -> bool {
+    let month = text.get(2..4).and_then(|m| m.parse::<u32>().ok()).unwrap_or(0) % 20;
+    let day = text.get(4..6).and_then(|d| d.parse::<u32>().ok()).unwrap_or(0);
+    let sum = digits_of(text, 11).and_then(|d| weighted(d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]));
+    (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && sum.is_some_and(|sum| sum.is_multiple_of(10))
+}
+
+/// Whether `text` is a Dutch BSN.
+pub(crate) fn bsn(text: &str) -> bool {
+    // The last weight is -1; 10 is the same modulo 11.
+    let sum = digits_of(text, 9).and_then(|d| weighted(d, &[9, 8, 7, 6, 5, 4, 3, 2, 10]));
+    sum.is_some_and(|sum| sum.is_multiple_of(11))
+}
+
+/// Whether `text` is a French social security number with its key.
+pub(crate) fn nir(text: &str) -> bool {
+    let compact: String = text.chars().filter(|c| *c != ' ').collect();
+    let (Some(body), Some(key)) = (compact.get(..13), compact.get(13..)) else { return false };
+    let sex = body.starts_with(['1', '2']);
+    match (digits_of(body, 13).map(str::parse::<u64>), digits_of(key, 2).map(str::parse::<u64>)) {
+        (Some(Ok(body)), Some(Ok(key))) => sex && 97 - body % 97 == key,
+        _ => false,
+    }
+}
+
+/// Whether `text` is an Indian Aadhaar number: twelve digits with a Verhoeff check digit.
+pub(crate) fn aadhaar(text: &str) -> bool {
+    let digits: String = text.chars().filter(|c| *c != ' ').collect();
+    if digits_of(&digits, 12).is_none() || digits.starts_with(['0', '1']) {
+        return false;
+    }
+    // The dihedral group of the pentagon: 0 to 4 are its turns, 5 to 9 its reflections.
+    let product = |a: u32, b: u32| match (a < 5, b < 5) {
+        (true, true) => (a + b) % 5,
+        (true, false) => (a + b - 5) % 5 + 5,
+        (false, true) => (a - 5 + 5 - b) % 5 + 5,
+        (false, false) => (a + 5 - b) % 5,
+    };
+    // One step of the permutation that moves each place on.
+    let moved = |digit: u32| "1576283094".chars().nth(digit as usize).and_then(|c| c.to_digit(10));
+    let mut check = 0;
+    for (place, c) in digits.chars().rev().enumerate() {
+        let mut digit = c.to_digit(10).unwrap_or(0);
+        for _ in 0..place % 8 {
+            digit = moved(digit).unwrap_or(0);
+        }
+        check = product(check, digit);
+    }
+    check == 0
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ const CHECKED_PERCENT: usize = 90;
 const NAMED_PERCENT: usize = 30;
 /// Fewer values than this prove no checksum by themselves.
 const CHECKED_VALUES_MIN: usize = 4;
+/// Where one random number in ten passes, so many different ones that all pass are no chance.
+const CHANCE_VALUES_MIN: usize = 8;
 /// Fewer values than this say nothing about words.
 const WORDS_VALUES_MIN: usize = 5;
 /// Fewer clean samples of prose than this prove nothing.
@@ -64,7 +66,7 @@ pub(crate) fn values(sample: &ColumnSample) -> Vec<&str> {
             inner.split(separator).map(move |v| if array { v.trim_matches('"') } else { v })
         })
         .map(str::trim)
-        .filter(|v| !v.is_empty() && !(array && *v == "NULL"))
+        .filter(|v| !v.is_empty() && (!array || *v != "NULL"))
         .collect()
 }
 
@@ -164,18 +166,31 @@ fn text(name: &str, hint: Option<Kind>, values: &[&str]) -> Judged {
         .unwrap_or_else(|| nothing_found(name, values))
 }
 
+/// A kind, what tells its values, how many percent of them it takes, and how to say so.
+type Shape = (Kind, fn(&str) -> bool, usize, &'static str);
+
+const SSNS: &str = "are social security numbers";
+
 /// Kinds that the values show by themselves.
 fn by_value(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
-    let enough = values.len() >= CHECKED_VALUES_MIN;
-    let most: [(Kind, fn(&str) -> bool, usize, &str); 11] = [
+    let distinct = values.iter().collect::<BTreeSet<_>>().len();
+    let most: [Shape; 14] = [
         (Kind::Password, shapes::password_hash, NAMED_PERCENT, "are password hashes"),
         (Kind::Key, shapes::known_key, NAMED_PERCENT, "are keys or tokens"),
         (Kind::Email, shapes::email, NAMED_PERCENT, "are e-mail addresses"),
         (Kind::Iban, checks::iban, MOST_PERCENT, "are IBANs with the right checksum"),
+        (Kind::NationalId, shapes::ssn, MOST_PERCENT, SSNS),
         (Kind::NationalId, shapes::national_id, MOST_PERCENT, "are national identity numbers"),
         (Kind::Phone, shapes::phone, MOST_PERCENT, "are telephone numbers"),
         (Kind::Address, shapes::street, 60, "are postal addresses"),
         (Kind::Diagnosis, shapes::icd_10, CHECKED_PERCENT, "are codes of diagnoses"),
+        (
+            Kind::NationalId,
+            shapes::checked_identity,
+            CHECKED_PERCENT,
+            "pass an identity number's checksum",
+        ),
+        (Kind::Password, shapes::chosen_password, 70, "are passwords in clear"),
         (Kind::BankAccount, checks::aba_routing, CHECKED_PERCENT, "are routing numbers of banks"),
         (Kind::Key, shapes::random_token, CHECKED_PERCENT, "are long random tokens"),
         (Kind::HealthRecord, shapes::blood_group, CHECKED_PERCENT, "are blood groups"),
@@ -185,21 +200,49 @@ fn by_value(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
     }
     for (kind, test, least, what) in most {
         let found = percent(values, test);
-        let groups = || values.iter().collect::<BTreeSet<_>>().len() > 2;
-        let weak = matches!(kind, Kind::Diagnosis | Kind::HealthRecord | Kind::BankAccount);
-        if found >= least && (!weak || hint == Some(kind) || (enough && groups())) {
+        // A social security number has dashes where nothing else has; the others need proof by number.
+        let weak = what != SSNS
+            && matches!(
+                kind,
+                Kind::Diagnosis | Kind::HealthRecord | Kind::BankAccount | Kind::NationalId
+            );
+        let proven = match kind {
+            Kind::HealthRecord => distinct > 2 && values.len() >= CHECKED_VALUES_MIN,
+            _ => distinct >= CHANCE_VALUES_MIN,
+        };
+        if found >= least && (!weak || hint == Some(kind) || proven) {
             return Some(valued(kind, found, what, hint));
         }
     }
-    addresses_of_machines(hint, values)
+    phones(hint, values)
+        .or_else(|| addresses_of_people(hint, values))
+        .or_else(|| addresses_of_machines(hint, values))
+}
+
+/// Some clear telephone numbers among values that could all be some: people write them in many ways.
+fn phones(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
+    let clear = percent(values, shapes::phone);
+    let possible = percent(values, shapes::phone_ish);
+    (values.len() >= WORDS_VALUES_MIN && clear >= NAMED_PERCENT && possible >= CHECKED_PERCENT)
+        .then(|| valued(Kind::Phone, possible, "are or may be telephone numbers", hint))
+}
+
+/// Some clear addresses among values that all start with a number.
+fn addresses_of_people(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
+    let clear = percent(values, shapes::street);
+    let form = percent(values, |v| shapes::street(v) || shapes::number_and_words(v));
+    (values.len() >= WORDS_VALUES_MIN && clear >= 20 && form >= CHECKED_PERCENT)
+        .then(|| valued(Kind::Address, form, "have the form of postal addresses", hint))
 }
 
 fn cards(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
     let valid = percent(values, checks::card);
     let distinct = values.iter().collect::<BTreeSet<_>>().len();
-    let proven = valid >= CHECKED_PERCENT && distinct >= CHECKED_VALUES_MIN;
+    let checked = percent(values, checks::card_luhn);
+    // Rare schemes have numbers of their own; most numbers of a real column are of the common ones.
+    let proven = checked >= CHECKED_PERCENT && valid >= 60 && distinct >= CHECKED_VALUES_MIN;
     if proven || (hint == Some(Kind::Card) && valid >= NAMED_PERCENT) {
-        return Some(valued(Kind::Card, valid, "are card numbers with the right checksum", hint));
+        return Some(valued(Kind::Card, checked, "are card numbers with the right checksum", hint));
     }
     None
 }
@@ -268,8 +311,13 @@ fn names_of_people(name: &str, hint: Option<Kind>, values: &[&str]) -> Option<Ju
     }
     let form = percent(&distinct, people::whole_name_form);
     let known = percent(&distinct, people::whole_name);
-    if form >= MOST_PERCENT && known >= 40 {
+    let repeated = distinct.len() * 4 < values.len() && distinct.len() < 20;
+    if form >= MOST_PERCENT && known >= 40 || form >= 90 && known >= 20 && !repeated {
         return Some(valued(Kind::Name, form, "have the form of a person's name", hint));
+    }
+    let east_asian = percent(&distinct, people::east_asian_name);
+    if east_asian >= 60 {
+        return Some(valued(Kind::Name, east_asian, "have the form of a person's name", hint));
     }
     let single = percent(&distinct, people::name_word);
     (single >= 50).then(|| valued(Kind::Name, single, "are names that people have", hint))

@@ -64,7 +64,7 @@ const ABOUT: [&str; 36] = [
 ];
 
 /// Names of columns that hold nothing personal, whatever stands beside them.
-const HARMLESS: [&str; 52] = [
+const HARMLESS: [&str; 68] = [
     "id",
     "uuid",
     "guid",
@@ -117,6 +117,22 @@ const HARMLESS: [&str; 52] = [
     "source",
     "priority",
     "method",
+    "agent",
+    "domain",
+    "host",
+    "hostname",
+    "path",
+    "file",
+    "filename",
+    "mime",
+    "extension",
+    "browser",
+    "platform",
+    "device",
+    "industry",
+    "model",
+    "brand",
+    "tag",
 ];
 
 /// Names of columns that people write sentences in.

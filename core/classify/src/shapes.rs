@@ -12,7 +12,10 @@ pattern!(
 pattern!(FILE_NAME, r"(?i)(@\dx\.|\.(png|jpe?g|gif|svg|webp|css|js)$)");
 pattern!(
     PHONE_INTERNATIONAL,
-    r"^(\+[1-9]\d{0,2}[ ./-]?|00[1-9]\d{0,2}[ ./-])(\(\d{1,5}\)[ ./-]?)?\d{1,12}([ ./-]\d{1,8}){0,5}(\s?(x|ext\.?)\s?\d{1,6})?$"
+    concat!(
+        r"^(\+[1-9]\d{0,2}[ ./-]?|00[1-9]\d{0,2}[ ./-])(\(\d{1,5}\)[ ./-]?)?",
+        r"\d{1,12}([ ./-]\d{1,8}){0,5}(\s?(x|ext\.?)\s?\d{1,6})?$"
+    )
 );
 pattern!(
     PHONE_AMERICAN,
@@ -48,11 +51,29 @@ pattern!(
 );
 pattern!(
     STREET_BEFORE_NUMBER,
-    r"(?i)^[\p{L} .'-]*(stra(ss|ß)e|str\.|weg|platz|gasse|allee|ufer|ring|damm|straat|laan|gade|vej|gatan|vägen|ulica|ul\.)[\p{L} .'-]*,?\s\d{1,5}\s?[a-z]?\b"
+    concat!(
+        r"(?i)^[\p{L} .'-]*(stra(ss|ß)e|str\.|weg|platz|gasse|allee|ufer|ring|damm|markt|straat|laan|baan|dreef|kade|",
+        r"plein|singel|steeg|dijk|gracht|hof|pad|boulevard|gade|vej|gata|gatan|väg|vägen|gränd|stigen)",
+        r"[\p{L} .'-]*,?\s\d{1,5}([\s/-]?[a-z0-9]{1,4})?\b"
+    )
 );
 pattern!(
     STREET_ROMANCE,
-    r"(?i)^(\d{1,5}\s?(bis|ter)?,?\s+)?(rue|avenue|boulevard|place|chemin|impasse|quai|calle|avenida|av\.|plaza|paseo|camino|via|viale|piazza|corso|rua|travessa)\s+\p{L}"
+    concat!(
+        r"(?i)^(\d{1,5}\s?(bis|ter)?,?\s+)?(rue|avenue|boulevard|place|chemin|impasse|quai|allée|calle|c\.|avenida|av\.|",
+        r"plaza|paseo|camino|pasaje|ronda|glorieta|cuesta|callejón|rambla|alameda|urbanización|acceso|vial|via|viale|",
+        r"piazza|corso|vicolo|contrada|borgo|strada|stretto|rotonda|incrocio|canale|rua|travessa|praça|largo|jardim|",
+        r"rodovia|feira|ladeira|ulica|ul\.|aleja|al\.|plac|pl\.|jl\.|jalan)\s+\p{L}"
+    )
+);
+pattern!(STREET_HAN, r"^\p{Han}[\p{Han}\p{Hiragana}\p{Katakana}ー ]*[省市县縣区區都道府県].*\d");
+pattern!(
+    NUMBER_AND_WORDS,
+    r"^\d{1,6}[a-z]?,? (\p{Lu}[\p{L}'.-]* ?){1,4}( ?(Apt\.?|Suite|Unit|Flat|Studio|#) ?\w+)?(\n|,|$)"
+);
+pattern!(
+    PART_OF_HOUSE,
+    r"(?i)\b(apt\.?|suite|flat|studio|apartment|floor|h\.? ?no\.?) ?\d+[a-z]?\b"
 );
 pattern!(POST_BOX, r"(?i)^(p\.?\s?o\.?\s?box|postfach|unit \d+ box|psc \d+)\b");
 pattern!(
@@ -217,9 +238,33 @@ pub(crate) fn street(v: &str) -> bool {
         || STREET_BEFORE_NUMBER.matches(v)
         || STREET_ROMANCE.matches(v)
         || POST_BOX.matches(v)
+        || STREET_HAN.matches(v)
+        || (v.contains(' ') && PART_OF_HOUSE.matches(v) && v.chars().count() > 12)
         || (v.contains(['\n', ','])
             && v.chars().any(|c| c.is_ascii_digit())
             && POST_CODE_TAIL.matches(v))
+}
+
+/// The form of a street address, though nothing in it says street.
+pub(crate) fn number_and_words(v: &str) -> bool {
+    NUMBER_AND_WORDS.matches(v)
+}
+
+/// A password in clear: what people are made to choose, with a character that no code has.
+pub(crate) fn chosen_password(v: &str) -> bool {
+    (8..=40).contains(&v.chars().count())
+        && !v.contains(char::is_whitespace)
+        && v.contains(['!', '@', '#', '$', '%', '^', '&', '*', '?'])
+        && v.chars().any(|c| c.is_ascii_digit())
+        && v.chars().any(char::is_lowercase)
+        && v.chars().any(char::is_uppercase)
+        && !url(v)
+        && !email(v)
+}
+
+/// An identity number that only its checksum tells from any other number.
+pub(crate) fn checked_identity(v: &str) -> bool {
+    checks::pesel(v) || checks::cpf(v) || checks::nir(v) || checks::aadhaar(v) || checks::bsn(v)
 }
 
 pub(crate) fn post_code(v: &str) -> bool {
@@ -264,6 +309,9 @@ mod tests {
             &super::STREET_BEFORE_NUMBER,
             &super::STREET_ROMANCE,
             &super::POST_BOX,
+            &super::STREET_HAN,
+            &super::NUMBER_AND_WORDS,
+            &super::PART_OF_HOUSE,
             &super::POST_CODE_TAIL,
             &super::POST_CODE,
             &super::ICD_10,

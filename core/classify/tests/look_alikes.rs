@@ -55,6 +55,15 @@ fn nine_digits_are_no_social_security_numbers() {
 }
 
 #[test]
+fn numbers_as_long_as_identity_numbers_are_none() {
+    for length in [9, 10, 11, 12, 13, 15, 18] {
+        harmless("customer_number", |n| format!("2{}", n.digits(length - 1)));
+    }
+    // Few values that pass by chance prove nothing.
+    untagged("c1", "text", strings(&["111222333", "111222333", "111222333"]));
+}
+
+#[test]
 fn ten_digits_are_no_telephone_numbers() {
     let values = rows(|n| format!("{}{}", 2 + n.below(8), n.digits(9)));
     untagged("c1", "int8", values.clone());
@@ -116,6 +125,30 @@ fn words_that_are_no_names() {
     harmless("department", |n| {
         n.pick(&["Sales", "Engineering", "Support", "Legal", "Finance", "People"]).to_owned()
     });
+    harmless("color", |n| {
+        format!(
+            "{} {}",
+            n.pick(&["Dark", "Light", "Pale"]),
+            n.pick(&["Blue", "Red", "Yellow", "Teal"])
+        )
+    });
+    harmless("firm", |n| {
+        format!(
+            "{} {}",
+            n.pick(&["Acme", "Globex", "Initech", "Umbrella", "Stark"]),
+            n.pick(&["Ltd", "GmbH", "Inc", "Group"])
+        )
+    });
+    harmless("mime", |n| n.pick(&["image/png", "text/html", "application/json"]).to_owned());
+    harmless("locale", |n| n.pick(&["en_US", "de_DE", "fr_FR"]).to_owned());
+    harmless("mac", |n| {
+        (0..6).map(|_| n.token("0123456789abcdef", 2)).collect::<Vec<_>>().join(":")
+    });
+    harmless("position", |n| {
+        format!("{}.{},{}.{}", n.below(90), n.digits(5), n.below(180), n.digits(5))
+    });
+    harmless("size", |n| format!("{} {} Boxes", n.below(90), n.pick(&["Large", "Small"])));
+    harmless("status", |n| n.pick(&["已付款", "处理中", "已发货"]).to_owned());
     harmless("url", |n| format!("https://example.org/p/{}", n.below(9_999)));
     harmless("file", |n| format!("img_{}@2x.png", n.below(999)));
     untagged(

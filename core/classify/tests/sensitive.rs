@@ -54,6 +54,68 @@ fn phones_of_many_countries() {
 }
 
 #[test]
+fn phones_as_people_write_them() {
+    found(
+        rows(|n| match n.below(3) {
+            0 => format!("{}{}", 2 + n.below(8), n.digits(9)),
+            1 => format!("+1-{}-{}-{}", n.digits(3), n.digits(3), n.digits(4)),
+            _ => format!("({}) {}-{}", n.digits(3), n.digits(3), n.digits(4)),
+        }),
+        "pii.phone",
+    );
+    found(rows(|n| format!("+33 (0)4 {} {}", n.digits(2), n.digits(2)) + " 20 11"), "pii.phone");
+}
+
+#[test]
+fn passwords_in_clear() {
+    found(
+        rows(|n| {
+            format!("{}{}!{}", n.pick(&["Sunny", "Winter"]), n.digits(3), n.token("abcdXYZ", 3))
+        }),
+        "secret.password",
+    );
+}
+
+#[test]
+fn names_in_other_scripts() {
+    found(
+        rows(|n| {
+            format!("{} {}", n.pick(&["三浦", "佐藤", "高橋"]), n.pick(&["加奈", "翔太", "さくら"]))
+        }),
+        "pii.name",
+    );
+    found(
+        rows(|n| format!("{}{}", n.pick(&["王", "李", "张", "陈"]), n.pick(&["伟", "芳", "秀英"]))),
+        "pii.name",
+    );
+}
+
+#[test]
+fn identity_numbers_that_only_a_checksum_tells() {
+    // Dutch: the weighted sum divides by eleven.
+    let bsn = |n: &mut Numbers| loop {
+        let digits = format!("1{}", n.digits(8));
+        let sum: u32 = digits
+            .bytes()
+            .zip([9, 8, 7, 6, 5, 4, 3, 2, 10])
+            .map(|(b, w)| u32::from(b - b'0') * w)
+            .sum();
+        if sum % 11 == 0 {
+            break digits;
+        }
+    };
+    found(rows(bsn), "pii.national_id");
+    // French: 97 minus the rest is the key.
+    found(
+        rows(|n| {
+            let body: u64 = format!("1{}", n.digits(12)).parse().expect("digits");
+            format!("{body}{:02}", 97 - body % 97)
+        }),
+        "pii.national_id",
+    );
+}
+
+#[test]
 fn names_of_people() {
     found(rows(|n| format!("{} {}", n.pick(&GIVEN), n.pick(&FAMILY))), "pii.name");
     found(rows(|n| format!("{}, {}", n.pick(&FAMILY), n.pick(&GIVEN))), "pii.name");

@@ -30,7 +30,7 @@ impl Policies {
     pub fn connect(&self, s: &Subject<'_>, c: &RequestContext) -> Decision {
         let facts = no_statement();
         self.run(s, c, &facts, &[], |asker, principals, tally| {
-            let database = database_uid(s).map_err(broken)?;
+            let database = database_uid(s).map_err(|e| broken(&e))?;
             for principal in principals {
                 require(asker, principal, "Connect", &database, &facts, tally)?;
             }
@@ -48,8 +48,8 @@ impl Policies {
         sensitive: &[ColumnSensitivity],
     ) -> Decision {
         self.run(s, c, facts, sensitive, |asker, principals, tally| {
-            let questions = questions(s, facts).map_err(broken)?;
-            let held = resources(s, facts).map_err(broken)?;
+            let questions = questions(s, facts).map_err(|e| broken(&e))?;
+            let held = resources(s, facts).map_err(|e| broken(&e))?;
             for principal in principals {
                 for (action, resource) in &questions {
                     require(asker, principal, action, resource, facts, tally)?;
@@ -73,10 +73,11 @@ impl Policies {
         ask: impl FnOnce(&Asker<'_>, &[EntityUid], &mut Tally) -> Step,
     ) -> Decision {
         let mut tally = Tally { strict: facts.is_strict(), ..Tally::default() };
-        let outcome = self.asker(s, c, facts, sensitive).map_err(broken).and_then(|asker| {
-            let principals = principals(s).map_err(broken)?;
-            ask(&asker, &principals, &mut tally)
-        });
+        let outcome =
+            self.asker(s, c, facts, sensitive).map_err(|e| broken(&e)).and_then(|asker| {
+                let principals = principals(s).map_err(|e| broken(&e))?;
+                ask(&asker, &principals, &mut tally)
+            });
         let Tally { rules, hold, strict } = tally;
         let (verdict, rules) = match (outcome, hold) {
             (Err((rules, denial)), _) => (Verdict::Deny(denial), rules),

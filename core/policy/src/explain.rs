@@ -105,6 +105,6 @@ pub(crate) fn errored(rule: Option<RuleId>, error: &str) -> Refusal {
     (rules, denial)
 }
 
-pub(crate) fn broken(error: BuildError) -> Refusal {
+pub(crate) fn broken(error: &BuildError) -> Refusal {
     errored(None, &error.0)
 }

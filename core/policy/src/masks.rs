@@ -36,18 +36,18 @@ impl Policies {
             asked.iter().map(|f| (f.column.schema.as_str(), f.column.relation.as_str())).collect();
         let asker = Asker {
             policies: self,
-            entities: entities(s, &tables, &asked).map_err(broken)?,
-            context: context(s, c, &no_statement(), &[]).map_err(broken)?,
+            entities: entities(s, &tables, &asked).map_err(|e| broken(&e))?,
+            context: context(s, c, &no_statement(), &[]).map_err(|e| broken(&e))?,
             authorizer: Authorizer::new(),
         };
-        let principals = principals(s).map_err(broken)?;
+        let principals = principals(s).map_err(|e| broken(&e))?;
         let mut by_tag: BTreeMap<&Tag, Option<MaskKind>> = BTreeMap::new();
         for ColumnSensitivity { column, tag } in sensitive {
             let known = by_tag.get(tag).filter(|_| self.masks_by_tag);
             let kind = match known {
                 Some(kind) => *kind,
                 None => {
-                    let column = column_uid(s, column).map_err(broken)?;
+                    let column = column_uid(s, column).map_err(|e| broken(&e))?;
                     let kind = mask_kind(&asker, &principals, &column)?;
                     by_tag.insert(tag, kind);
                     kind
