@@ -1,3 +1,4 @@
 //! Skeleton.
 
+pub mod ship;
 pub mod spool;
