@@ -1,6 +1,17 @@
-//! Writ's edge: PostgreSQL clients in front, databases behind, the session core in between; records into a spool that
-//! is shipped to the lake.
+//! The edge: PostgreSQL clients in front, databases behind, the session core in between; records into a spool that is
+//! shipped to the lake.
 
+pub mod app;
+pub mod approvals;
+pub mod classify;
+pub mod client;
+pub mod connection;
 pub mod database;
+pub mod journal;
+pub mod metrics;
+pub mod sessions;
+pub mod ship;
 pub mod spool;
+pub mod startup;
+pub mod states;
 pub mod upstream;

@@ -12,3 +12,13 @@ mod masks;
 pub use compile::{Policies, PolicyError, PolicyProblem, default_pack};
 pub use entities::{ColumnSensitivity, RequestContext, Subject};
 pub use writ_model::config::PolicyFile;
+
+/// A policy set as it is in force: the default pack, in which a file of the set replaces the pack's file of its name.
+#[must_use]
+pub fn with_default_pack(files: &[PolicyFile]) -> Vec<PolicyFile> {
+    let replaced = |pack: &PolicyFile| files.iter().any(|file| file.name == pack.name);
+    let mut all: Vec<PolicyFile> =
+        default_pack().into_iter().filter(|pack| !replaced(pack)).collect();
+    all.extend_from_slice(files);
+    all
+}

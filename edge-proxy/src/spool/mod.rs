@@ -278,6 +278,12 @@ impl Spool {
         self.0.shared.append(at, encode)
     }
 
+    /// The name of this source.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        self.0.shared.source()
+    }
+
     /// Asks for everything appended so far to be made durable; does not wait.
     pub fn request_sync(&self) {
         self.0.shared.committer.ring();

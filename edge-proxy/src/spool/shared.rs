@@ -141,6 +141,10 @@ impl Shared {
         |source| SpoolError::File { path, source }
     }
 
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     pub(super) fn append(
         &self,
         at: Timestamp,

@@ -125,7 +125,7 @@ fn a_read_keeps_its_bounds_but_gives_at_least_one_record() {
     assert_eq!(read(70, u64::MAX, usize::MAX, 2), [71, 72]);
     assert_eq!(read(70, 71, usize::MAX, 10), [71]);
     assert_eq!(read(0, u64::MAX, usize::MAX, usize::MAX), (1..=200).collect::<Vec<_>>());
-    assert_eq!(read(200, u64::MAX, usize::MAX, 10), []);
+    assert!(read(200, u64::MAX, usize::MAX, 10).is_empty());
     for seq in 1..=200 {
         assert_eq!(read(seq - 1, u64::MAX, 1, 1), [seq]);
     }
@@ -176,18 +176,20 @@ fn a_killed_process_loses_no_record() {
 fn a_directory_copied_at_any_moment_recovers_to_a_prefix() {
     let dir = TempDir::new().expect("dir");
     let (spool, _) = open(dir.path());
-    let done = AtomicBool::new(false);
+    let (go, rounds) = std::sync::mpsc::sync_channel(0);
     std::thread::scope(|scope| {
-        scope.spawn(|| while !done.load(Ordering::Relaxed) && append(&spool).is_ok() {});
+        scope.spawn(|| rounds.into_iter().for_each(|()| append_many(&spool, 100)));
         for _ in 0..10 {
             let before = spool.last_seq();
-            until("an append", || spool.last_seq() > before || spool.stats().bytes_used > 900_000);
+            go.send(()).expect("appends");
+            until("an append", || spool.last_seq() > before);
             let copy = copy_dir(dir.path());
             let (copied, recovered) = open(copy.path());
+            assert!(recovered.last_seq >= before);
             assert_eq!(walk(&copied, ChainState::default()).seq, recovered.last_seq);
             assert_eq!(append(&copied), Ok(recovered.last_seq + 1));
         }
-        done.store(true, Ordering::Relaxed);
+        drop(go);
     });
 }
 

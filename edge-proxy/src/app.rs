@@ -1,0 +1,375 @@
+//! The edge's composition root: the only place that opens listeners, reads the clock's port and starts tasks.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use writ_model::config::ColumnClassification;
+use writ_model::{DatabaseName, EdgeId, EnvironmentName, SessionId};
+use writ_proto::node::{
+    Clock, FollowPorts, Followed, NodeCommand, NodeConfig, NodeError, NodeIdentity, enroll_or_load,
+    follow,
+};
+use writ_proto::v1;
+
+use crate::approvals::Approvals;
+use crate::classify;
+use crate::client::Door;
+use crate::connection::Shared;
+use crate::journal::SpoolJournal;
+use crate::metrics::{self, Health, Metrics};
+use crate::sessions::{SessionEvent, Sessions};
+use crate::ship::{self, ShipPorts, ShipStatus};
+use crate::spool::{Spool, SpoolConfig, SpoolError};
+use crate::states::Databases;
+
+/// How long sessions may finish what they do when the edge is told to end.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long an edge without a spool waits for the lake to say what its last record was.
+const FIRST_CONTACT: Duration = Duration::from_secs(5);
+/// How much of the spool one segment file takes, in bytes: the largest record has to fit into one.
+const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+
+/// How one edge runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The edge's name; the source of its records.
+    pub name: EdgeId,
+    /// The environment whose databases it serves.
+    pub environment: EnvironmentName,
+    /// Certificate, last known good configuration and spool.
+    pub data_dir: PathBuf,
+    /// Where PostgreSQL clients connect.
+    pub listen: SocketAddr,
+    /// Names and addresses that clients reach it under.
+    pub host_names: Vec<String>,
+    /// `https://host:port`.
+    pub control_plane: String,
+    /// The control plane's CA certificate, PEM.
+    pub ca_file: PathBuf,
+    /// Needed at the first start only.
+    pub join_token: Option<String>,
+    /// `host:port` of the lake's ingest; `None`: records stay in the spool.
+    pub lake_ingest: Option<String>,
+    /// The most that the spool may take, in bytes.
+    pub spool_bytes_max: u64,
+    /// Where `/metrics`, `/livez` and `/readyz` are served.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Whether clients may come without TLS: for measurements on loopback.
+    pub plaintext: bool,
+    /// The most sessions at once.
+    pub sessions_max: usize,
+}
+
+/// What the edge takes from outside besides its configuration.
+#[derive(Clone)]
+pub struct Ports {
+    /// The current time.
+    pub clock: Clock,
+    /// Makes session ids, unique fleet-wide.
+    pub session_id: Arc<dyn Fn() -> SessionId + Send + Sync>,
+    /// Fills with secure random bytes.
+    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+}
+
+/// Why an edge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; is another process there? choose another port in `listen` or `metrics_listen`")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// No certificate, or no control plane to get one from.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The spool cannot be opened.
+    #[error("the audit spool cannot be opened: {0}")]
+    Spool(#[from] SpoolError),
+    /// The certificate cannot be used.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+/// A running edge.
+pub struct Running {
+    /// Where PostgreSQL clients connect.
+    pub address: SocketAddr,
+    /// Where metrics are served.
+    pub metrics_address: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    shipping: CancellationToken,
+    sessions: Arc<Sessions>,
+    spool: Spool,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Takes no new clients, lets sessions finish what they do, ships what it can, and ends.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        self.sessions.tell_all(|| SessionEvent::Drain);
+        let drained = async {
+            while self.sessions.count() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            self.sessions.tell_all(|| SessionEvent::Kill);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        self.shipping.cancel();
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        if let Err(error) = self.spool.close() {
+            tracing::error!(%error, "the audit spool could not be closed in order");
+        }
+    }
+
+    /// Returns when the edge has ended by itself, which it does only on a fault.
+    pub async fn wait(&mut self) {
+        self.tasks.join_next().await;
+    }
+}
+
+/// Starts an edge.
+pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> {
+    let listener = bind(config.listen).await?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let node = node_config(&config);
+    let identity = enroll_or_load(&node).await?;
+    let clock = Arc::clone(&ports.clock);
+    let metrics = Arc::new(Metrics::default());
+    let (spool, recovered) = Spool::open(SpoolConfig {
+        dir: config.data_dir.join("spool"),
+        source: config.name.to_string(),
+        bytes_max: config.spool_bytes_max,
+        segment_bytes: SEGMENT_BYTES.min(config.spool_bytes_max / 4),
+    })?;
+    let journal = SpoolJournal::new(spool.clone(), Arc::clone(&metrics));
+    if recovered.torn_bytes > 0 {
+        tracing::warn!(bytes = recovered.torn_bytes, "the spool's last record was torn and is cut off");
+    }
+    let sessions = Arc::new(Sessions::default());
+    let (identity_sent, identity_seen) = watch::channel(Arc::new(identity.clone()));
+    let databases = Arc::new(Databases::new(
+        classify::port(),
+        report_port(config.control_plane.clone(), identity_seen.clone()),
+    ));
+    let followed = follow(node, identity, follow_ports(&ports, &databases, &sessions, &metrics, &spool))?;
+    databases.heard(*followed.last_heard.borrow());
+
+    let shared = Shared {
+        journal: journal.clone(),
+        spool: spool.clone(),
+        approvals: Approvals::new(config.control_plane.clone(), identity_seen.clone(), Arc::clone(&clock)),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+    };
+    let door = Arc::new(Door {
+        tls: crate::startup::acceptor(identity_seen.clone()).map_err(StartError::Tls)?,
+        plaintext: config.plaintext,
+        databases: Arc::clone(&databases),
+        sessions: Arc::clone(&sessions),
+        sessions_max: config.sessions_max,
+        shared,
+        session_id: ports.session_id,
+        random: ports.random,
+    });
+
+    let (stop, stopped) = watch::channel(false);
+    let shipping = CancellationToken::new();
+    let address = listener.local_addr().map_err(|e| listen_error(config.listen, e))?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keep_following(followed, identity_sent, Arc::clone(&databases), Arc::clone(&sessions)));
+    // Numbering starts after what the lake has: a fresh spool must know that before the first record.
+    let started = {
+        let journal = journal.clone();
+        let environment = config.environment.to_string();
+        let clean = recovered.clean;
+        let clock = Arc::clone(&clock);
+        move || journal.started(clock(), &environment, clean)
+    };
+    match config.lake_ingest {
+        Some(lake) => {
+            let connect = ship::lake_channel(identity_seen, format!("https://{lake}"));
+            let (status, mut status_seen) = watch::channel(ShipStatus::default());
+            let ports = ShipPorts { connect, status, metrics: Arc::default() };
+            tasks.spawn(ship::run(spool.clone(), ports, shipping.clone()));
+            if recovered.fresh {
+                let agreed = status_seen.wait_for(|status| *status != ShipStatus::Connecting);
+                if tokio::time::timeout(FIRST_CONTACT, agreed).await.is_err() {
+                    tracing::warn!("the lake does not answer yet; records are numbered from 1");
+                }
+            }
+            started();
+        }
+        None => started(),
+    }
+    let metrics_address = metrics_listener.as_ref().and_then(|l| l.local_addr().ok());
+    if let Some(listener) = metrics_listener {
+        let health = Arc::new(EdgeHealth { databases, spool: spool.clone(), clock });
+        let router = metrics::router(metrics, health);
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the metrics port ended");
+            }
+        });
+    }
+    tasks.spawn(accept(listener, door, stopped));
+    Ok(Running { address, metrics_address, stop, shipping, sessions, spool, tasks })
+}
+
+fn listen_error(address: SocketAddr, source: std::io::Error) -> StartError {
+    StartError::Listen { address, source }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|e| listen_error(address, e))
+}
+
+fn node_config(config: &Config) -> NodeConfig {
+    NodeConfig {
+        kind: v1::NodeKind::Edge,
+        name: config.name.to_string(),
+        environment: Some(config.environment.clone()),
+        host_names: config.host_names.clone(),
+        control_plane: config.control_plane.clone(),
+        ca_file: config.ca_file.clone(),
+        join_token: config.join_token.clone(),
+        data_dir: config.data_dir.clone(),
+    }
+}
+
+fn follow_ports(
+    ports: &Ports,
+    databases: &Arc<Databases>,
+    sessions: &Arc<Sessions>,
+    metrics: &Arc<Metrics>,
+    spool: &Spool,
+) -> FollowPorts {
+    let (databases, sessions) = (Arc::clone(databases), Arc::clone(sessions));
+    let (metrics, spool) = (Arc::clone(metrics), spool.clone());
+    FollowPorts {
+        clock: Arc::clone(&ports.clock),
+        apply: Arc::new(move |config| databases.apply(config)),
+        heartbeat: Arc::new(move || v1::EdgeHeartbeat {
+            sessions: sessions.count() as u64,
+            spool_bytes: spool.stats().bytes_used,
+            held: metrics.held.get(),
+        }),
+    }
+}
+
+/// Passes on what the control plane says, for as long as the edge runs.
+async fn keep_following(
+    mut followed: Followed,
+    identity: watch::Sender<Arc<NodeIdentity>>,
+    databases: Arc<Databases>,
+    sessions: Arc<Sessions>,
+) {
+    loop {
+        tokio::select! {
+            changed = followed.last_heard.changed() => {
+                if changed.is_err() { return; }
+                databases.heard(*followed.last_heard.borrow_and_update());
+            }
+            changed = followed.identity.changed() => {
+                if changed.is_err() { return; }
+                identity.send_replace(Arc::clone(&followed.identity.borrow_and_update()));
+            }
+            command = followed.commands.recv() => match command {
+                Some(NodeCommand::EndSessions(principal)) => sessions.revoke(&principal),
+                None => return,
+            },
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, door: Arc<Door>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                tokio::spawn(Arc::clone(&door).receive(stream, address));
+            }
+            Err(error) => {
+                // Out of file descriptors: wait for sessions to end rather than spin.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn report_port(
+    control_plane: String,
+    identity: watch::Receiver<Arc<NodeIdentity>>,
+) -> crate::states::ReportPort {
+    Arc::new(move |database: DatabaseName, columns: Vec<ColumnClassification>| {
+        let channel = identity.borrow().channel(&control_plane);
+        Box::pin(async move {
+            let channel = channel.map_err(|e| e.to_string())?;
+            let classification = v1::DatabaseClassification {
+                database: database.to_string(),
+                columns: columns.iter().map(Into::into).collect(),
+            };
+            v1::edge_service_client::EdgeServiceClient::new(channel)
+                .report_classification(v1::ReportClassificationRequest {
+                    classification: Some(classification),
+                })
+                .await
+                .map(|_| ())
+                .map_err(|status| status.message().to_owned())
+        })
+    })
+}
+
+struct EdgeHealth {
+    databases: Arc<Databases>,
+    spool: Spool,
+    clock: Clock,
+}
+
+impl Health for EdgeHealth {
+    fn extra(&self, out: &mut String) {
+        use std::fmt::Write;
+        let stats = self.spool.stats();
+        let epoch = self.databases.config().map_or(0, |c| c.epoch.0);
+        let behind = (self.clock)().since(self.databases.last_heard()).0;
+        for (name, help, value) in [
+            ("writ_edge_epoch", "The configuration's epoch.", epoch),
+            ("writ_edge_behind_milliseconds", "Since the control plane was heard.", behind),
+            ("writ_edge_spool_bytes", "Bytes in the spool.", stats.bytes_used),
+            ("writ_edge_spool_bytes_max", "The spool's room.", stats.bytes_max),
+            ("writ_edge_records_unshipped", "Records that the lake has not.", stats.records_unshipped),
+        ] {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+        }
+    }
+
+    fn not_ready(&self) -> Option<String> {
+        let Some(config) = self.databases.config() else {
+            return Some("no configuration yet".into());
+        };
+        config
+            .databases
+            .keys()
+            .find(|name| !self.databases.get(name).is_some_and(|one| one.is_ready()))
+            .map(|name| format!("the catalog of {name} has not been read yet"))
+    }
+}

@@ -1,0 +1,462 @@
+//! A new client: who it is, whether it may connect, and its database's connection; then its session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use writ_audit::SessionProfile;
+use writ_audit::record::{ConnectionRefused, SessionClosed, SessionOpened};
+use writ_edge_core::catalog::{NAMES_QUERY, parse_names};
+use writ_edge_core::policy_gate::{Client, Current, PolicyGate};
+use writ_edge_core::write::{Message, framed};
+use writ_edge_core::{Gate, Session, SessionNames};
+use writ_model::config::EdgeConfig;
+use writ_model::sqlstate::{self, SqlState};
+use writ_model::{DatabaseName, PrincipalId, SessionId};
+
+use crate::connection::{self, Parts, Shared};
+use crate::sessions::Sessions;
+use crate::startup::{ClientStream, Opening, Startup, ask_password, open};
+use crate::states::{Databases, Served};
+use crate::upstream::{ConnectError, ConnectLimits, Upstream};
+
+/// How long a client may take to say who it is.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Start-up parameters that are passed on to the database. Others would change what Writ relies on, or are not the
+/// client's to set.
+const PASSED_PARAMETERS: &[&str] = &[
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "timezone",
+    "intervalstyle",
+    "extra_float_digits",
+    "bytea_output",
+    "search_path",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "geqo",
+    "jit",
+];
+
+/// What every new client meets.
+pub struct Door {
+    /// TLS with the edge's own certificate.
+    pub tls: TlsAcceptor,
+    /// Whether clients may come without TLS.
+    pub plaintext: bool,
+    /// The databases behind it.
+    pub databases: Arc<Databases>,
+    /// Open sessions.
+    pub sessions: Arc<Sessions>,
+    /// The most sessions at once.
+    pub sessions_max: usize,
+    /// What sessions share.
+    pub shared: Shared,
+    /// Makes session ids.
+    pub session_id: Arc<dyn Fn() -> SessionId + Send + Sync>,
+    /// Fills with secure random bytes.
+    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+}
+
+/// Why a client is turned away.
+struct Refused {
+    code: SqlState,
+    reason: String,
+    hint: String,
+}
+
+impl Refused {
+    fn new(code: SqlState, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), hint: hint.into() }
+    }
+}
+
+/// A client that proved who it is and may have its database.
+struct Admitted {
+    gate: PolicyGate,
+    served: Arc<Served>,
+    upstream: Upstream,
+    profile: SessionProfile,
+}
+
+impl Door {
+    /// Deals with one connection to its end.
+    pub async fn receive(self: Arc<Self>, tcp: TcpStream, address: SocketAddr) {
+        let _ = tcp.set_nodelay(true);
+        let opening = tokio::time::timeout(STARTUP_TIMEOUT, open(tcp, &self.tls)).await;
+        match opening {
+            Ok(Ok(Opening::Session(stream, startup))) => {
+                self.session(stream, startup, address).await;
+            }
+            Ok(Ok(Opening::Cancel { process_id, secret })) => {
+                self.sessions.cancel(process_id, &secret);
+            }
+            Ok(Ok(Opening::Nothing(reason))) => self.not_a_client(address, &reason),
+            Ok(Err(error)) => self.not_a_client(address, &error.to_string()),
+            Err(_) => self.not_a_client(address, "nothing was said in time"),
+        }
+    }
+
+    fn not_a_client(&self, address: SocketAddr, reason: &str) {
+        self.shared.metrics.connections_refused.add(1);
+        tracing::debug!(%address, reason, "not a PostgreSQL client");
+    }
+
+    async fn session(self: Arc<Self>, mut stream: ClientStream, startup: Startup, address: SocketAddr) {
+        if let Some(answer) = negotiation(&startup)
+            && stream.write_all(&answer).await.is_err()
+        {
+            return;
+        }
+        let admitted = match self.admit(&mut stream, &startup, address).await {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                self.turn_away(&mut stream, &startup, address, refused).await;
+                return;
+            }
+        };
+        let Admitted { gate, served, upstream, profile } = admitted;
+        let (events, incoming) = mpsc::unbounded_channel();
+        let mut secret = [0; 4];
+        (self.random)(&mut secret);
+        let actor = Arc::new(gate.actor().clone());
+        let place = self.sessions.enter(secret, actor, events.clone());
+        let tls = stream.is_tls();
+        let greeting = greeting(&upstream, place.process_id, place.secret);
+        if stream.write_all(&greeting).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+        let opened_at = (self.shared.clock)();
+        let epoch = gate.state().config.epoch;
+        let authentication = "token".to_owned();
+        self.shared.journal.opened(
+            opened_at,
+            SessionOpened { session: profile.clone(), authentication, tls, epoch },
+        );
+        self.shared.metrics.sessions.add(1);
+        self.shared.metrics.sessions_opened.add(1);
+        let encoding = parameter(&upstream.parameters, "client_encoding").unwrap_or("UTF8");
+        let parts = Parts {
+            session: Session::new(gate, profile.clone(), encoding),
+            client: stream,
+            upstream: upstream.stream,
+            upstream_bytes: upstream.leftover,
+            upstream_key: (upstream.process_id, upstream.secret_key),
+            served,
+            profile: profile.clone(),
+            events: (events, incoming),
+        };
+        let (reason, statements) = connection::run(parts, self.shared.clone()).await;
+        let now = (self.shared.clock)();
+        self.shared.metrics.sessions.add(-1);
+        self.shared.journal.closed(
+            now,
+            SessionClosed {
+                session: profile.session,
+                reason: reason.as_str().to_owned(),
+                statements,
+                duration_us: u64::try_from(now.0.saturating_sub(opened_at.0)).unwrap_or(0),
+            },
+        );
+        drop(place);
+    }
+
+    async fn turn_away(
+        &self,
+        stream: &mut ClientStream,
+        startup: &Startup,
+        address: SocketAddr,
+        refused: Refused,
+    ) {
+        let Refused { code, reason, hint } = refused;
+        let mut out = BytesMut::new();
+        Message::fatal(code, reason.clone(), hint).put(b'E', &mut out);
+        let told = async {
+            stream.write_all(&out).await?;
+            stream.shutdown().await
+        };
+        let _ = tokio::time::timeout(STARTUP_TIMEOUT, told).await;
+        self.shared.journal.refused(
+            (self.shared.clock)(),
+            ConnectionRefused {
+                client_address: address.to_string(),
+                user: startup.get("user").unwrap_or_default().to_owned(),
+                database: startup.get("database").unwrap_or_default().to_owned(),
+                sqlstate: code.0.to_owned(),
+                reason,
+            },
+        );
+    }
+
+    async fn admit(
+        &self,
+        stream: &mut ClientStream,
+        startup: &Startup,
+        address: SocketAddr,
+    ) -> Result<Admitted, Refused> {
+        if !stream.is_tls() && !self.plaintext {
+            return Err(Refused::new(
+                sqlstate::AUTHENTICATION,
+                "this edge speaks TLS only",
+                "connect with sslmode=require or, better, sslmode=verify-full and the CA file",
+            ));
+        }
+        if self.sessions.count() >= self.sessions_max {
+            return Err(Refused::new(
+                SqlState("53300"),
+                format!("this edge has its most sessions, {}", self.sessions_max),
+                "close some, or connect to another edge",
+            ));
+        }
+        let config = self.databases.config().ok_or_else(no_configuration)?;
+        let principal = self.authenticate(stream, startup, &config).await?;
+        let served = self.find(startup, &config)?;
+        if !served.wait_ready().await {
+            return Err(unreachable(served.database().name.as_str()));
+        }
+        let application = startup.get("application_name").unwrap_or_default().to_owned();
+        let client = Client {
+            principal: principal.clone(),
+            address: Some(address.ip()),
+            application_name: application.clone(),
+        };
+        let now = (self.shared.clock)();
+        let current: Arc<dyn Current> = Arc::clone(&served) as Arc<dyn Current>;
+        let mut gate = PolicyGate::connect(current, client, SessionNames::default(), now)
+            .map_err(|denial| Refused::new(sqlstate::REFUSED, denial.reason, denial.next_step))?;
+        let session = (self.session_id)();
+        let parameters = upstream_parameters(startup, &principal, &session)?;
+        let (upstream, names) = connect(&served, &parameters).await?;
+        let database_role = names.role.clone();
+        gate.set_names(names);
+        let profile = SessionProfile {
+            session,
+            on_behalf_of: gate.actor().chain_ids().cloned().collect(),
+            principal,
+            client_address: address.to_string(),
+            application_name: application,
+            database: served.database().name.clone(),
+            environment: served.database().environment.clone(),
+            database_role,
+        };
+        Ok(Admitted { gate, served, upstream, profile })
+    }
+
+    async fn authenticate(
+        &self,
+        stream: &mut ClientStream,
+        startup: &Startup,
+        config: &EdgeConfig,
+    ) -> Result<PrincipalId, Refused> {
+        let user = startup.get("user").unwrap_or_default();
+        let password = tokio::time::timeout(STARTUP_TIMEOUT, ask_password(stream)).await;
+        let Ok(Ok(Some(token))) = password else {
+            return Err(Refused::new(
+                sqlstate::BAD_PASSWORD,
+                "no token came as the password",
+                "put a token from `writ login` into PGPASSWORD or the URL",
+            ));
+        };
+        let now = (self.shared.clock)();
+        let verified = writ_proto::token::verify(&token, &config.token_keys, now)
+            .map_err(|e| Refused::new(sqlstate::BAD_PASSWORD, e.to_string(), "then connect again"))?;
+        let principal = verified.principal();
+        if user != principal.name() && user != principal.to_string() {
+            return Err(Refused::new(
+                sqlstate::AUTHENTICATION,
+                format!("the token is {principal}'s, not {user:?}'s"),
+                format!("connect with user={}", principal.name()),
+            ));
+        }
+        Ok(principal.clone())
+    }
+
+    fn find(&self, startup: &Startup, config: &EdgeConfig) -> Result<Arc<Served>, Refused> {
+        let wanted = startup.get("database").or(startup.get("user")).unwrap_or_default();
+        let served = wanted.parse::<DatabaseName>().ok().and_then(|name| self.databases.get(&name));
+        served.ok_or_else(|| {
+            let environment =
+                config.environment.as_ref().map_or("this environment", |e| e.name.as_str());
+            Refused::new(
+                sqlstate::UNKNOWN_DATABASE,
+                format!("there is no database {wanted:?} behind this edge of {environment}"),
+                "`writ databases list` shows what there is",
+            )
+        })
+    }
+}
+
+fn no_configuration() -> Refused {
+    Refused::new(
+        sqlstate::UNAVAILABLE,
+        "this edge has no configuration yet: it has not reached its control plane",
+        "try again in a moment; an operator sees more in `writ edges list`",
+    )
+}
+
+fn unreachable(database: &str) -> Refused {
+    Refused::new(
+        sqlstate::UPSTREAM_UNREACHABLE,
+        format!("the database {database} cannot be reached from this edge"),
+        "try again in a moment; its owner or an operator sees the reason in the edge's log",
+    )
+}
+
+async fn connect(
+    served: &Served,
+    parameters: &[(String, String)],
+) -> Result<(Upstream, SessionNames), Refused> {
+    let name = served.database().name.as_str();
+    let failed = |reason: String| {
+        tracing::warn!(database = name, %reason, "could not connect a client's session");
+        unreachable(name)
+    };
+    let mut upstream =
+        crate::upstream::connect(served.database(), parameters, &ConnectLimits::default())
+            .await
+            .map_err(|e| match e {
+                // The server read the client's parameters and did not like one.
+                ConnectError::Server(server) if server.sqlstate.starts_with("22") => Refused::new(
+                    SqlState("22023"),
+                    server.message,
+                    "correct the start-up parameter, or leave it out",
+                ),
+                other => failed(other.to_string()),
+            })?;
+    let rows = upstream.query(NAMES_QUERY).await.map_err(|e| failed(e.to_string()))?;
+    let row = rows.first().ok_or_else(|| failed("no names".into()))?;
+    let columns: Vec<Option<&[u8]>> = row.iter().map(|c| c.as_deref()).collect();
+    let names = parse_names(&columns).map_err(|e| failed(e.to_string()))?;
+    let names = SessionNames {
+        role: names.role,
+        search_path: names.search_path,
+        temp_relations: names.temp_relations,
+        standard_conforming_strings: names.standard_conforming_strings,
+    };
+    Ok((upstream, names))
+}
+
+/// What is passed on of the client's parameters, and what the edge adds: the identity, visible to the database.
+fn upstream_parameters(
+    startup: &Startup,
+    principal: &PrincipalId,
+    session: &SessionId,
+) -> Result<Vec<(String, String)>, Refused> {
+    let mut passed = Vec::new();
+    for (name, value) in &startup.parameters {
+        let lower = name.to_ascii_lowercase();
+        match lower.as_str() {
+            "user" | "database" => {}
+            "options" => passed.extend(options(value)?),
+            "replication" if !matches!(value.as_str(), "false" | "off" | "0" | "no") => {
+                return Err(Refused::new(
+                    sqlstate::REFUSED,
+                    "replication connections are not served: nothing in them can be decided on",
+                    "use a normal connection",
+                ));
+            }
+            "replication" => {}
+            known if PASSED_PARAMETERS.contains(&known) => passed.push((lower, value.clone())),
+            _ => return Err(unknown_parameter(name)),
+        }
+    }
+    passed.push(("writ.principal".into(), principal.to_string()));
+    passed.push(("writ.session".into(), session.to_string()));
+    Ok(passed)
+}
+
+/// The settings in `options`, each of which must be one that may be passed on.
+fn options(text: &str) -> Result<Vec<(String, String)>, Refused> {
+    let mut settings = Vec::new();
+    let mut words = text.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        let setting = match word.strip_prefix("-c") {
+            Some("") => words.next(),
+            Some(rest) => Some(rest),
+            None => word.strip_prefix("--"),
+        };
+        let setting = setting.and_then(|s| s.split_once('='));
+        let Some((name, value)) = setting else { return Err(unknown_parameter("options")) };
+        let name = name.to_ascii_lowercase().replace('-', "_");
+        if !PASSED_PARAMETERS.contains(&name.as_str()) || value.contains('\\') {
+            return Err(unknown_parameter(&name));
+        }
+        settings.push((name, value.to_owned()));
+    }
+    Ok(settings)
+}
+
+fn unknown_parameter(name: &str) -> Refused {
+    Refused::new(
+        sqlstate::REFUSED,
+        format!("the start-up parameter {name:?} is not passed on to databases"),
+        "leave it out, and use SET after connecting where that is allowed",
+    )
+}
+
+fn parameter<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+}
+
+/// Says which version is spoken, where the client asked for more. Comes before any request for a password.
+fn negotiation(startup: &Startup) -> Option<BytesMut> {
+    if startup.minor == 0 && startup.unknown_options.is_empty() {
+        return None;
+    }
+    let mut out = BytesMut::new();
+    framed(b'v', &mut out, |out| {
+        out.put_i32(3 << 16);
+        out.put_i32(i32::try_from(startup.unknown_options.len()).unwrap_or(0));
+        for option in &startup.unknown_options {
+            out.put_slice(option.as_bytes());
+            out.put_u8(0);
+        }
+    });
+    Some(out)
+}
+
+/// Everything from AuthenticationOk to the first ReadyForQuery.
+fn greeting(upstream: &Upstream, process_id: i32, secret: [u8; 4]) -> BytesMut {
+    let mut out = BytesMut::new();
+    framed(b'R', &mut out, |out| out.put_i32(0));
+    for (name, value) in &upstream.parameters {
+        framed(b'S', &mut out, |out| {
+            for text in [name, value] {
+                out.put_slice(text.as_bytes());
+                out.put_u8(0);
+            }
+        });
+    }
+    framed(b'K', &mut out, |out| {
+        out.put_i32(process_id);
+        out.put_slice(&secret);
+    });
+    framed(b'Z', &mut out, |out| out.put_u8(b'I'));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_pass_only_known_settings() {
+        let passed = options("-c search_path=a,b --statement-timeout=5s -cjit=off").ok();
+        let expected = [("search_path", "a,b"), ("statement_timeout", "5s"), ("jit", "off")];
+        let expected = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
+        assert_eq!(passed, Some(expected));
+        for refused in ["-c role=postgres", "-c session_authorization=x", "-d 5", "-c x", "-c search_path=a\\ b"] {
+            assert!(options(refused).is_err(), "{refused}");
+        }
+    }
+}

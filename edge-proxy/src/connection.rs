@@ -1,0 +1,411 @@
+//! One session's task: moves bytes between two sockets and the session core, and carries out its effects.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::{mpsc, watch};
+use writ_audit::SessionProfile;
+use writ_edge_core::policy_gate::PolicyGate;
+use writ_edge_core::{Cx, Effect, EndReason, Outbox, Session};
+use writ_model::sqlstate;
+use writ_proto::node::Clock;
+
+use crate::approvals::{Approvals, Asking, Requester};
+use crate::database::estimate_rows;
+use crate::journal::SpoolJournal;
+use crate::metrics::Metrics;
+use crate::sessions::SessionEvent;
+use crate::spool::Spool;
+use crate::startup::ClientStream;
+use crate::states::Served;
+use crate::upstream::UpstreamStream;
+
+/// How many bytes may wait for a side before the other is not read any more.
+const BACKLOG_BYTES_MAX: usize = 256 * 1024;
+/// The first size of a read, in bytes; grows where reads fill it.
+const READ_BYTES_MIN: usize = 4 * 1024;
+/// The largest size of a read, in bytes.
+const READ_BYTES_MAX: usize = 128 * 1024;
+/// How long the last bytes to a client may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What a session's task is made of.
+pub struct Parts {
+    /// The session core.
+    pub session: Session<PolicyGate>,
+    /// The client.
+    pub client: ClientStream,
+    /// The server.
+    pub upstream: UpstreamStream,
+    /// Bytes that the server sent already.
+    pub upstream_bytes: BytesMut,
+    /// The server's own key for cancelling.
+    pub upstream_key: (i32, Vec<u8>),
+    /// The database.
+    pub served: Arc<Served>,
+    /// Who and from where.
+    pub profile: SessionProfile,
+    /// What reaches the session from outside.
+    pub events: (mpsc::UnboundedSender<SessionEvent>, mpsc::UnboundedReceiver<SessionEvent>),
+}
+
+/// What all sessions share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Records.
+    pub journal: SpoolJournal,
+    /// Where they are kept.
+    pub spool: Spool,
+    /// Approvals.
+    pub approvals: Approvals,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// One side of the proxy.
+struct Side<S> {
+    stream: S,
+    /// Received and not dealt with.
+    inbox: BytesMut,
+    read_bytes: usize,
+    eof: bool,
+    /// The last write has to be flushed (TLS buffers).
+    unflushed: bool,
+}
+
+struct Connection {
+    session: Session<PolicyGate>,
+    client: Side<ClientStream>,
+    upstream: Side<UpstreamStream>,
+    outbox: Outbox,
+    shared: Shared,
+    served: Arc<Served>,
+    profile: SessionProfile,
+    upstream_key: (i32, Vec<u8>),
+    events: mpsc::UnboundedSender<SessionEvent>,
+    durable: watch::Receiver<u64>,
+    awaiting_durable: bool,
+    asking: Option<Asking>,
+    draining: bool,
+    held: bool,
+    end: Option<EndReason>,
+}
+
+/// Runs a session to its end, and returns why it ended and how many statements it had.
+pub async fn run(parts: Parts, shared: Shared) -> (EndReason, u64) {
+    let Parts { session, client, upstream, upstream_bytes, upstream_key, served, profile, events } =
+        parts;
+    let (events, mut incoming) = events;
+    let durable = shared.spool.durable();
+    let mut connection = Connection {
+        session,
+        client: Side::new(client, BytesMut::new()),
+        upstream: Side::new(upstream, upstream_bytes),
+        outbox: Outbox::default(),
+        shared,
+        served,
+        profile,
+        upstream_key,
+        events,
+        durable,
+        awaiting_durable: false,
+        asking: None,
+        draining: false,
+        held: false,
+        end: None,
+    };
+    while connection.end.is_none() {
+        connection.turn(&mut incoming).await;
+    }
+    connection.farewell().await;
+    (connection.end.unwrap_or(EndReason::ClientGone), connection.session.statement_count())
+}
+
+impl Connection {
+    /// Waits for something to happen, and deals with it.
+    async fn turn(&mut self, incoming: &mut mpsc::UnboundedReceiver<SessionEvent>) {
+        let ready = tokio::select! {
+            biased;
+            io = std::future::poll_fn(|cx| {
+                poll_io(&mut self.client, &mut self.upstream, &mut self.outbox, cx)
+            }) => Ready::Io(io),
+            event = incoming.recv() => Ready::Event(event),
+            changed = self.durable.changed(), if self.awaiting_durable => {
+                if changed.is_ok() { Ready::Durable } else { Ready::Event(Some(SessionEvent::Kill)) }
+            }
+        };
+        let now = (self.shared.clock)();
+        let mut journal = self.shared.journal.clone();
+        let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
+        match ready {
+            Ready::Io(Ok(())) => {}
+            Ready::Io(Err(Broken::Client)) => self.session.on_client_closed(&mut cx),
+            Ready::Io(Err(Broken::Upstream)) => {
+                self.upstream.eof = true;
+            }
+            Ready::Durable => {
+                let seq = *self.durable.borrow_and_update();
+                self.session.on_durable(seq);
+            }
+            Ready::Event(event) => self.on_event(event.unwrap_or(SessionEvent::Kill)),
+        }
+        self.work();
+    }
+
+    /// Lets the core deal with what has come, and carries out what it wants, until nothing changes any more.
+    fn work(&mut self) {
+        let now = (self.shared.clock)();
+        let mut journal = self.shared.journal.clone();
+        loop {
+            let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
+            let from_upstream = self.session.on_upstream(&self.upstream.inbox, &mut cx);
+            self.upstream.inbox.advance(from_upstream);
+            let from_client = self.session.on_client(&self.client.inbox, &mut cx);
+            self.client.inbox.advance(from_client);
+            let effects = std::mem::take(&mut self.outbox.effects);
+            let idle = effects.is_empty() && from_client == 0 && from_upstream == 0;
+            for effect in effects {
+                self.carry_out(effect);
+            }
+            if idle || self.end.is_some() {
+                break;
+            }
+        }
+        let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
+        if self.upstream.eof && self.session.ended().is_none() {
+            self.session.on_upstream_closed(&mut cx);
+        } else if self.client.eof
+            && !self.session.is_running()
+            && self.session.ended().is_none()
+        {
+            // As the server itself has it: what a client sent before it went away is still run.
+            self.session.on_client_closed(&mut cx);
+        } else if self.draining && self.session.is_idle() {
+            let text = "the edge is shutting down";
+            self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Drained, &mut cx);
+        }
+        for effect in std::mem::take(&mut self.outbox.effects) {
+            self.carry_out(effect);
+        }
+        let held = self.session.is_held();
+        if held != self.held {
+            self.held = held;
+            self.shared.metrics.held.add(if held { 1 } else { -1 });
+        }
+    }
+
+    fn on_event(&mut self, event: SessionEvent) {
+        let now = (self.shared.clock)();
+        let mut journal = self.shared.journal.clone();
+        let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
+        match event {
+            SessionEvent::Cancel => {
+                if self.session.on_cancel(&mut cx) {
+                    let database = self.served.database().clone();
+                    let (process_id, secret) = self.upstream_key.clone();
+                    tokio::spawn(async move {
+                        let asked = crate::upstream::cancel(&database, process_id, &secret).await;
+                        if let Err(reason) = asked {
+                            tracing::warn!(%reason, "a cancel request could not be passed on");
+                        }
+                    });
+                }
+            }
+            SessionEvent::Approval(news) => self.session.on_approval(news, &mut cx),
+            SessionEvent::DatabaseFresh => self.session.on_database_fresh(),
+            SessionEvent::Revoked => {
+                let text = "this principal's access was revoked";
+                self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Revoked, &mut cx);
+            }
+            SessionEvent::Drain => self.draining = true,
+            SessionEvent::Kill => {
+                let text = "the edge is shutting down";
+                self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Drained, &mut cx);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Sync(_) => {
+                self.awaiting_durable = true;
+                self.shared.spool.request_sync();
+            }
+            Effect::RequestApproval(ask) => {
+                let requester = Requester {
+                    profile: self.profile.clone(),
+                    database_owner: self.served.database().owner.clone(),
+                };
+                let database = self.served.database().clone();
+                let path = ask.binding.search_path.clone();
+                let text = String::from_utf8_lossy(&ask.binding.statement).into_owned();
+                let bind = ask.binding.bind.clone();
+                let rows = async move {
+                    let tail = (!bind.is_empty()).then_some(bind.as_slice());
+                    estimate_rows(&database, &path, &text, tail).await
+                };
+                let events = self.events.clone();
+                self.asking = Some(self.shared.approvals.ask(*ask, requester, rows, events));
+            }
+            Effect::UseGrant { id, digest, epoch } => {
+                self.shared.approvals.use_grant(id, digest, epoch, self.events.clone());
+            }
+            Effect::CancelApproval { id, reason } => {
+                self.asking = None;
+                if let Some(id) = id {
+                    let approvals = self.shared.approvals.clone();
+                    tokio::spawn(async move { approvals.cancel(&id, reason).await });
+                }
+            }
+            Effect::RefreshDatabase => {
+                let served = Arc::clone(&self.served);
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    served.refresh().await;
+                    let _ = events.send(SessionEvent::DatabaseFresh);
+                });
+            }
+            Effect::End(reason) => self.end = Some(reason),
+        }
+    }
+
+    /// Sends the client what it should still see, and says goodbye to the server.
+    async fn farewell(&mut self) {
+        if self.held {
+            self.shared.metrics.held.add(-1);
+        }
+        let last = self.outbox.to_client.split();
+        let client = &mut self.client.stream;
+        let told = async {
+            client.write_all(&last).await?;
+            client.shutdown().await
+        };
+        let _ = tokio::time::timeout(FAREWELL, told).await;
+        let upstream = &mut self.upstream.stream;
+        let parted = async {
+            upstream.write_all(b"X\0\0\0\x04").await?;
+            upstream.shutdown().await
+        };
+        let _ = tokio::time::timeout(FAREWELL, parted).await;
+    }
+}
+
+enum Ready {
+    Io(Result<(), Broken>),
+    Event(Option<SessionEvent>),
+    Durable,
+}
+
+/// Which side's connection failed.
+enum Broken {
+    Client,
+    Upstream,
+}
+
+/// Writes what waits and reads what has come, on both sides; pending only when nothing could be done.
+fn poll_io(
+    client: &mut Side<ClientStream>,
+    upstream: &mut Side<UpstreamStream>,
+    outbox: &mut Outbox,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Broken>> {
+    if let Poll::Ready(Err(_)) = client.poll_send(&mut outbox.to_client, cx) {
+        return Poll::Ready(Err(Broken::Client));
+    }
+    if let Poll::Ready(Err(_)) = upstream.poll_send(outbox.to_upstream(), cx) {
+        return Poll::Ready(Err(Broken::Upstream));
+    }
+    let mut read = false;
+    if !client.eof && client.inbox.len() < client.room() && outbox.to_upstream().len() < BACKLOG_BYTES_MAX {
+        match client.poll_receive(cx) {
+            Poll::Ready(Ok(())) => read = true,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Client)),
+            Poll::Pending => {}
+        }
+    }
+    if !upstream.eof && outbox.to_client.len() < BACKLOG_BYTES_MAX {
+        match upstream.poll_receive(cx) {
+            Poll::Ready(Ok(())) => read = true,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Upstream)),
+            Poll::Pending => {}
+        }
+    }
+    if read { Poll::Ready(Ok(())) } else { Poll::Pending }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
+    fn new(stream: S, inbox: BytesMut) -> Self {
+        Self { stream, inbox, read_bytes: READ_BYTES_MIN, eof: false, unflushed: false }
+    }
+
+    /// How many bytes may wait here: a whole message must fit, or it never becomes one.
+    fn room(&self) -> usize {
+        match writ_edge_core::frame::scan(&self.inbox) {
+            writ_edge_core::frame::Scan::Frame(header) => header.total.max(BACKLOG_BYTES_MAX),
+            _ => BACKLOG_BYTES_MAX,
+        }
+    }
+
+    fn poll_send(&mut self, bytes: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                Poll::Ready(Ok(count)) => {
+                    bytes.advance(count);
+                    self.unflushed = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        bytes.clear();
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inbox.reserve(self.read_bytes);
+        let room = self.read_bytes;
+        let spare = self.inbox.spare_capacity_mut();
+        let room = spare.len().min(room);
+        let Some(spare) = spare.get_mut(..room) else { return Poll::Pending };
+        let mut buffer = ReadBuf::uninit(spare);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                let count = buffer.filled().len();
+                self.eof = count == 0;
+                self.grow_by(count);
+                if count == room {
+                    self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// Takes in `count` bytes that were read into the spare room.
+    #[allow(unsafe_code)]
+    fn grow_by(&mut self, count: usize) {
+        let length = self.inbox.len() + count;
+        // SAFETY: the first `count` bytes of the spare room were filled by the read just before, as its `ReadBuf` says,
+        // and the capacity covers them.
+        unsafe { self.inbox.set_len(length) };
+    }
+}

@@ -1,0 +1,89 @@
+//! The session core's journal, on the spool.
+
+use writ_audit::record::{ConnectionRefused, SessionClosed, SessionOpened, SourceStarted};
+use writ_audit::{Body, IntentRef, OutcomeRef, Record, encode_intent, encode_outcome};
+use writ_edge_core::{Journal, JournalFull};
+use writ_model::Timestamp;
+
+use crate::metrics::Metrics;
+use crate::spool::Spool;
+use std::sync::Arc;
+
+/// The share of the spool that only outcomes and session records may use: each intent leaves room for its outcome.
+const RESERVE_PERCENT: u64 = 5;
+
+/// Writes records; cheap to clone.
+#[derive(Clone)]
+pub struct SpoolJournal {
+    spool: Spool,
+    metrics: Arc<Metrics>,
+}
+
+impl SpoolJournal {
+    /// A journal on `spool`.
+    #[must_use]
+    pub fn new(spool: Spool, metrics: Arc<Metrics>) -> Self {
+        Self { spool, metrics }
+    }
+
+    /// Writes a record that is not on the hot path.
+    pub fn write(&self, at: Timestamp, body: Body) {
+        let written = self.spool.append(at, |header, out| {
+            let record = Record { source: header.source.to_owned(), seq: header.seq, at, body };
+            record.encode(out);
+        });
+        if written.is_err() {
+            self.lost();
+        }
+    }
+
+    /// The process started.
+    pub fn started(&self, at: Timestamp, environment: &str, clean: bool) {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let environment = environment.to_owned();
+        self.write(at, Body::SourceStarted(SourceStarted { version, environment, clean }));
+    }
+
+    /// A client was turned away.
+    pub fn refused(&self, at: Timestamp, refused: ConnectionRefused) {
+        self.metrics.connections_refused.add(1);
+        self.write(at, Body::ConnectionRefused(refused));
+    }
+
+    /// A session began.
+    pub fn opened(&self, at: Timestamp, opened: SessionOpened) {
+        self.write(at, Body::SessionOpened(opened));
+    }
+
+    /// A session ended.
+    pub fn closed(&self, at: Timestamp, closed: SessionClosed) {
+        self.write(at, Body::SessionClosed(closed));
+    }
+
+    fn lost(&self) {
+        // E6: never silent. The spool's stop is visible in metrics, and statements are refused meanwhile.
+        self.metrics.records_lost.add(1);
+        tracing::error!("the audit spool is full: a record was not written");
+    }
+}
+
+impl Journal for SpoolJournal {
+    fn intent(&mut self, at: Timestamp, intent: &IntentRef<'_>) -> Result<u64, JournalFull> {
+        let stats = self.spool.stats();
+        let reserve = stats.bytes_max / 100 * RESERVE_PERCENT;
+        if stats.stopped.is_some() || stats.bytes_used + reserve > stats.bytes_max {
+            self.metrics.statements_unrecorded.add(1);
+            return Err(JournalFull);
+        }
+        self.metrics.statements.add(1);
+        self.spool
+            .append(at, |header, out| encode_intent(header, intent, out))
+            .map_err(|_full| JournalFull)
+    }
+
+    fn outcome(&mut self, at: Timestamp, outcome: &OutcomeRef<'_>) {
+        if self.spool.append(at, |header, out| encode_outcome(header, outcome, out)).is_err() {
+            self.lost();
+        }
+    }
+}

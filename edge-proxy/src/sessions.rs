@@ -1,0 +1,108 @@
+//! The sessions that are open: found by cancel key, by principal, and all of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use writ_edge_core::ApprovalNews;
+use writ_model::{Actor, PrincipalId};
+
+/// The length of a cancel secret, in bytes: what protocol 3.0 has room for.
+const SECRET_BYTES: usize = 4;
+
+/// What reaches a session from outside its two connections.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// The client asked to cancel, over another connection.
+    Cancel,
+    /// News of the approval it waits for.
+    Approval(ApprovalNews),
+    /// The database was read again.
+    DatabaseFresh,
+    /// Its principal may not go on.
+    Revoked,
+    /// The edge is shutting down: end as soon as nothing is under way.
+    Drain,
+    /// End now.
+    Kill,
+}
+
+/// How to reach one session.
+#[derive(Clone)]
+struct Reach {
+    secret: [u8; SECRET_BYTES],
+    actor: Arc<Actor>,
+    events: mpsc::UnboundedSender<SessionEvent>,
+}
+
+/// All open sessions.
+#[derive(Default)]
+pub struct Sessions {
+    next: AtomicI32,
+    open: Mutex<HashMap<i32, Reach>>,
+}
+
+/// A session's place among the open ones; leaving it takes it out.
+pub struct Place {
+    sessions: Arc<Sessions>,
+    /// The number that the client gets as its process id.
+    pub process_id: i32,
+    /// The secret that the client gets with it.
+    pub secret: [u8; SECRET_BYTES],
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sessions.open.lock().remove(&self.process_id);
+    }
+}
+
+impl Sessions {
+    /// Takes a session in. `secret` must come from a secure source of randomness.
+    pub fn enter(
+        self: &Arc<Self>,
+        secret: [u8; SECRET_BYTES],
+        actor: Arc<Actor>,
+        events: mpsc::UnboundedSender<SessionEvent>,
+    ) -> Place {
+        let mut open = self.open.lock();
+        let process_id = loop {
+            let id = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
+            if id != 0 && !open.contains_key(&id) {
+                break id;
+            }
+        };
+        open.insert(process_id, Reach { secret, actor, events });
+        Place { sessions: Arc::clone(self), process_id, secret }
+    }
+
+    /// Cancels what the session with this key runs. A wrong key does nothing, and nobody is told.
+    pub fn cancel(&self, process_id: i32, secret: &[u8]) {
+        let Some(reach) = self.open.lock().get(&process_id).cloned() else { return };
+        if aws_lc_rs::constant_time::verify_slices_are_equal(&reach.secret, secret).is_ok() {
+            let _ = reach.events.send(SessionEvent::Cancel);
+        }
+    }
+
+    /// Ends the sessions of `principal` and of everyone who acts for it.
+    pub fn revoke(&self, principal: &PrincipalId) {
+        for reach in self.open.lock().values().filter(|r| r.actor.involves(principal)) {
+            let _ = reach.events.send(SessionEvent::Revoked);
+        }
+    }
+
+    /// Tells every session.
+    pub fn tell_all(&self, event: impl Fn() -> SessionEvent) {
+        for reach in self.open.lock().values() {
+            let _ = reach.events.send(event());
+        }
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.open.lock().len()
+    }
+}
