@@ -1,0 +1,7 @@
+//! The control plane's rules, as commands in and events or refusals out.
+
+mod approvals;
+mod fleet;
+mod identities;
+mod log;
+mod world;
