@@ -71,5 +71,6 @@ fn the_format_of_the_log_is_fixed() {
     let first = serde_json::to_string(&world.log[0]).expect("json");
     expect![[r#"{"seq":1,"at":1000000,"actor":{"by":"system"},"epoch":1,"event":{"type":"cluster_bootstrapped","cluster":"c1"},"previous_hash":"0000000000000000000000000000000000000000000000000000000000000000","hash":"eba1439475ba48047d9d6759bf113395d3bfdc57d974eaeb1a0595862dc16d5b"}"#]].assert_eq(&first);
     let granted = world.log.iter().find(|e| matches!(e.event, Event::ApprovalGranted { .. }));
-    expect![[r#"{"type":"approval_granted","id":"apr-1","usable_until":61000000}"#]].assert_eq(&serde_json::to_string(&granted.map(|e| &e.event)).expect("json"));
+    expect![[r#"{"type":"approval_granted","id":"apr-1","usable_until":61000000}"#]]
+        .assert_eq(&serde_json::to_string(&granted.map(|e| &e.event)).expect("json"));
 }
