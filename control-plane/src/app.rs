@@ -5,12 +5,13 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openraft::BasicNode;
 use openraft::type_config::async_runtime::WatchReceiver;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
@@ -198,7 +199,7 @@ pub struct Running {
     /// A token for `user:admin`.
     pub admin_token_file: PathBuf,
     raft: Raft,
-    store: Weak<Store>,
+    closed: watch::Receiver<()>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -233,11 +234,8 @@ impl Running {
         }
         drop(self.raft);
         // The store's lock is free once its last user is gone; then the same process may start again.
-        let closed = async {
-            while self.store.strong_count() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
+        let mut closed = self.closed;
+        let closed = async { while closed.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, closed).await;
     }
 }
@@ -246,7 +244,7 @@ async fn start_raft(
     config: &Config,
     address: SocketAddr,
     store: &Arc<Store>,
-) -> Result<(Raft, tokio::sync::watch::Receiver<Arc<writ_control_core::State>>), StartError> {
+) -> Result<(Raft, watch::Receiver<Arc<writ_control_core::State>>), StartError> {
     let failed = |e: &dyn fmt::Display| StartError::Raft(e.to_string());
     let settings = openraft::Config {
         cluster_name: "writ".to_owned(),
@@ -348,8 +346,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     parts.keep_going();
     tracing::info!(%address, "the control plane answers");
     let Parts { store, stop, tasks, .. } = parts;
-    let store = Arc::downgrade(&store);
-    Ok(Running { address, ca_file, admin_token_file, raft, store, stop, tasks })
+    let closed = store.closed();
+    Ok(Running { address, ca_file, admin_token_file, raft, closed, stop, tasks })
 }
 
 struct Parts {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, WriteBatch,
 };
+use tokio::sync::watch;
 use writ_control_core::EventEnvelope;
 use writ_model::EventSeq;
 
@@ -52,6 +53,8 @@ pub struct Store {
     db: DB,
     options: Options,
     durability: Durability,
+    /// Dropped after the database: fields are dropped in this order.
+    closed: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for Store {
@@ -83,7 +86,13 @@ impl Store {
             }
             StoreError::Open { path: path.to_owned(), reason }
         })?;
-        Ok(Self { db, options, durability })
+        Ok(Self { db, options, durability, closed: watch::Sender::new(()) })
+    }
+
+    /// Its sender is gone once the database is closed and its lock is free.
+    #[must_use]
+    pub fn closed(&self) -> watch::Receiver<()> {
+        self.closed.subscribe()
     }
 
     /// How often the write-ahead log was synced, as RocksDB counts.
