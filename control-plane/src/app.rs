@@ -99,7 +99,13 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The system's clock and randomness.
+    /// What a real control plane uses: the system's clock and randomness, and the policy compiler.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::system(compiles)
+    }
+
+    /// The system's clock and randomness, with another check of policies.
     #[must_use]
     pub fn system(
         check_policies: impl Fn(&[PolicyFile]) -> Result<(), String> + Send + Sync + 'static,
@@ -114,6 +120,11 @@ impl Ports {
             check_policies: Arc::new(check_policies),
         }
     }
+}
+
+/// Whether a policy set compiles, and where not.
+pub fn compiles(files: &[PolicyFile]) -> Result<(), String> {
+    writ_policy::Policies::compile(files).map(|_| ()).map_err(|e| e.to_string())
 }
 
 /// Makes ids and secrets.
@@ -385,6 +396,7 @@ impl Parts {
             keys: Arc::clone(&self.keys),
             fleet: Arc::clone(&fleet),
             publisher: Arc::new(Publisher::new(Arc::clone(&self.keys))),
+            own_host_names: self.config.host_names.clone(),
             ids: self.ids.clone(),
             stop: self.stop.clone(),
         };
@@ -488,5 +500,18 @@ async fn expire(leader: Arc<Leader>) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_check_is_the_compilers() {
+        assert_eq!(compiles(&writ_policy::default_pack()), Ok(()));
+        let file = PolicyFile { name: "mine.cedar".to_owned(), text: "permit (".to_owned() };
+        let problem = compiles(&[file]).expect_err("does not parse");
+        assert!(problem.contains("mine.cedar"), "{problem}");
     }
 }

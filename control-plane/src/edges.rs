@@ -32,8 +32,15 @@ pub(crate) struct Edges {
     pub(crate) keys: Arc<Keys>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) own_host_names: Vec<String>,
     pub(crate) ids: Ids,
     pub(crate) stop: CancellationToken,
+}
+
+/// Everyone is `localhost` to itself; such a name says nothing about who answers.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn certificate_error(error: &CaError) -> Status {
@@ -81,6 +88,17 @@ impl Edges {
         }
     }
 
+    /// A node's certificate also serves: with our own names in it, it could pass for us to other nodes.
+    fn not_ours(&self, host_names: &[String]) -> Result<(), Status> {
+        let ours = |name: &&String| !is_loopback(name) && self.own_host_names.contains(name);
+        match host_names.iter().find(ours) {
+            None => Ok(()),
+            Some(name) => Err(Status::permission_denied(format!(
+                "{name} is the control plane's own name; give the node another"
+            ))),
+        }
+    }
+
     fn own_approval(&self, name: &EdgeId, text: &str) -> Result<ApprovalId, Status> {
         let id: ApprovalId = id("id", text)?;
         let known = self.leader.state().approvals.get(&id).is_some_and(|a| a.edge == *name);
@@ -99,6 +117,7 @@ impl EdgeService for Edges {
         let kind = convert::node_kind(kind)?;
         let name: EdgeId = id("name", &name)?;
         let now = self.leader.now();
+        self.not_ours(&host_names)?;
         // Signed first: a request that cannot be signed must not use up the token.
         let signed = self
             .keys

@@ -18,7 +18,7 @@ pub const APPROVAL_EXPIRES_MAX: DurationMs = DurationMs::from_seconds(24 * 60 * 
 /// How long a grant may be used after the last vote: the edge waits for it, so it uses it at once.
 pub const GRANT_USABLE: DurationMs = DurationMs::from_seconds(60);
 /// The most requests that wait at one time.
-pub const PENDING_APPROVALS_MAX: usize = 10_000;
+pub const PENDING_APPROVALS_MAX: usize = 1_000;
 /// The most votes that a request may take.
 pub const QUORUM_MAX: u32 = 16;
 /// The most columns that a request names.

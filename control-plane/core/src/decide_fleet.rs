@@ -18,6 +18,8 @@ pub const CLASSIFIED_COLUMNS_MAX: usize = 200_000;
 pub const JOIN_TOKEN_VALID_MAX: DurationMs = DurationMs::from_seconds(7 * 24 * 60 * 60);
 /// The most names in one node's certificate.
 pub const HOST_NAMES_MAX: usize = 32;
+/// The longest host name in one node's certificate, in bytes.
+pub const HOST_NAME_BYTES_MAX: usize = 253;
 /// The most databases.
 pub const DATABASES_MAX: usize = 10_000;
 
@@ -231,6 +233,12 @@ fn enroll(state: &State, submission: &Submission) -> Result<Vec<Event>, Refusal>
     let distinct: BTreeSet<&String> = host_names.iter().collect();
     if distinct.is_empty() || distinct.len() > HOST_NAMES_MAX {
         return Err(Refusal::Invalid(format!("a node serves under 1 to {HOST_NAMES_MAX} names")));
+    }
+    let odd = |name: &&&String| name.contains('*') || name.len() > HOST_NAME_BYTES_MAX;
+    if let Some(name) = distinct.iter().find(odd) {
+        return Err(Refusal::Invalid(format!(
+            "`{name}` is not a host name for a node: no wildcards, at most {HOST_NAME_BYTES_MAX} bytes"
+        )));
     }
     same_place(state, name, *kind, environment.as_ref())?;
     Ok(vec![

@@ -15,7 +15,7 @@ use crate::approval::{Approval, ApprovalStatus};
 use crate::event::{ChainError, Event, EventEnvelope, EventHash, NodeKind};
 
 /// How many ended approvals are kept for listing; older ones are only in the log.
-pub const ENDED_APPROVALS_KEPT_MAX: usize = 10_000;
+pub const ENDED_APPROVALS_KEPT_MAX: usize = 1_000;
 
 /// What is known of one database's columns: detection can be repeated, what people said stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

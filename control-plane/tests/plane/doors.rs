@@ -77,3 +77,19 @@ async fn secrets_are_the_owners_and_never_in_the_log() {
     }
     assert_eq!(kinds.last().map(String::as_str), Some("join_token_issued"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_cannot_take_the_control_planes_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = Config::loopback(dir.path().join("control"), 0);
+    config.host_names.push("control.example".into());
+    let running = start(config, ports()).await.expect("started");
+    let world = World { dir, running };
+    world.shop().await;
+    let mut node = world.node("edge-1", v1::NodeKind::Edge).await;
+    node.host_names.push("control.example".into());
+    let refused = writ_proto::node::enroll_or_load(&node).await.expect_err("refused");
+    assert!(refused.to_string().contains("own name"), "{refused}");
+    node.host_names.pop();
+    writ_proto::node::enroll_or_load(&node).await.expect("the token is still good");
+}

@@ -84,6 +84,23 @@ async fn disabling_somebody_ends_their_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_edge_hears_that_the_control_plane_is_there() {
+    let world = World::new().await;
+    world.shop().await;
+    let mut edge = world.edge("edge-1").await;
+    edge.until(|c| c.epoch.0 > 0).await;
+    let heard = &mut edge.followed.last_heard;
+    let first = tokio::time::timeout(PATIENCE, heard.wait_for(|at| at.0 > 0)).await;
+    first.expect("in time").expect("alive");
+    for _ in 0..2 {
+        let before = *heard.borrow_and_update();
+        let next = heard.wait_for(|at| *at > before);
+        let next = *tokio::time::timeout(PATIENCE, next).await.expect("in time").expect("alive");
+        assert!(next.since(before).0 <= 5_000, "at least every five seconds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lake_gets_identities_and_nothing_else() {
     let world = World::new().await;
     world.shop().await;

@@ -1,5 +1,7 @@
 //! What was acknowledged is there after a restart, and the chain says so.
 
+use std::path::Path;
+
 use writ_control_core::State;
 use writ_control_plane::raft::{Durability, Store};
 use writ_model::EventSeq;
@@ -74,6 +76,37 @@ async fn commands_at_the_same_time_all_count_once() {
     assert_eq!(epochs.len(), 40, "each command has its own epoch");
     let seqs: Vec<u64> = events(&world).await.iter().map(|e| e.seq).collect();
     assert_eq!(seqs, (1..=before as u64 + 40).collect::<Vec<_>>(), "dense");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else if entry.file_name() != "LOCK" {
+            std::fs::copy(entry.path(), to).expect("copied");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_a_power_failure() {
+    let world = World::new().await;
+    for n in 0..3 {
+        let text = format!("// {n}");
+        let done = world.run(policies(&text)).await;
+        // What the disk has at this moment, without anything that the process still holds in memory.
+        let dir = tempfile::tempdir().expect("a directory");
+        copy(&world.dir.path().join("control"), &dir.path().join("control"));
+        let running = World::start(&dir, 0, None).await.expect("started");
+        let after = World { dir, running };
+        let status = after.admin().cluster_status(v1::Empty {}).await.expect("status");
+        assert_eq!(status.into_inner().last_event, done.last_event);
+        let shown = after.admin().show_policies(v1::Empty {}).await.expect("shown").into_inner();
+        assert_eq!(shown.files[0].text, text);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

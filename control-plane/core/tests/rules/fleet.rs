@@ -89,6 +89,24 @@ fn a_join_token_opens_one_door_once() {
 }
 
 #[test]
+fn a_node_serves_under_plain_names() {
+    let mut world = World::new();
+    let hash = EventHash([1; 32]);
+    let expires_at = world.now.plus(DurationMs(1_000));
+    let issue =
+        Command::IssueJoinToken { hash, kind: NodeKind::Lake, environment: None, expires_at };
+    world.ok(person("user:admin"), issue);
+    for names in [vec![], vec!["*.example".to_owned()], vec!["x".repeat(254)]] {
+        let mut enroll = enroll_command("l", NodeKind::Lake, None, hash);
+        if let Command::Enroll { host_names, .. } = &mut enroll {
+            *host_names = names;
+        }
+        assert!(matches!(world.refused(node("l"), enroll), Refusal::Invalid(_)));
+    }
+    world.ok(node("l"), enroll_command("l", NodeKind::Lake, None, hash));
+}
+
+#[test]
 fn a_name_stays_where_it_is() {
     let mut world = World::new();
     let taken = world.enroll("edge-1", NodeKind::Lake, None, EventHash([1; 32]));
