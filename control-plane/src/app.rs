@@ -44,6 +44,14 @@ pub use crate::keys::KeysError;
 pub const TOKEN_VALID: DurationMs = DurationMs::from_seconds(12 * 60 * 60);
 /// How long the log may take to find its leader and catch up at a start.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A node campaigns after this long without a leader, at the earliest, in milliseconds.
+const ELECTION_MS_MIN: u64 = 150;
+/// And at the latest.
+const ELECTION_MS_MAX: u64 = 300;
+/// How often a leader says that it is there, in milliseconds.
+const HEARTBEAT_MS: u64 = 50;
+/// How often an idle connection is checked.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long open streams have to end at a shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often this process gives itself a new certificate; each lasts for 24 hours.
@@ -259,9 +267,9 @@ async fn start_raft(
     let failed = |e: &dyn fmt::Display| StartError::Raft(e.to_string());
     let settings = openraft::Config {
         cluster_name: "writ".to_owned(),
-        election_timeout_min: 150,
-        election_timeout_max: 300,
-        heartbeat_interval: 50,
+        election_timeout_min: ELECTION_MS_MIN,
+        election_timeout_max: ELECTION_MS_MAX,
+        heartbeat_interval: HEARTBEAT_MS,
         ..openraft::Config::default()
     };
     let settings = settings.validate().map_err(|e| failed(&e))?;
@@ -411,7 +419,7 @@ impl Parts {
         };
         let limit = GRPC_MESSAGE_BYTES_MAX;
         let server = Server::builder()
-            .http2_keepalive_interval(Some(Duration::from_secs(10)))
+            .http2_keepalive_interval(Some(KEEP_ALIVE))
             .add_service(EdgeServiceServer::new(edges).max_decoding_message_size(limit))
             .add_service(AdminServiceServer::new(admin).max_decoding_message_size(limit));
         let stop = self.stop.clone();

@@ -272,9 +272,13 @@ impl Subscriber {
         loop {
             let done = tokio::select! {
                 message = incoming.next() => match message {
-                    Some(Ok(v1::EdgeToControl { message: Some(message) })) => self.hear(message),
-                    // A message of a newer version: not for us.
-                    Some(Ok(v1::EdgeToControl { message: None })) => Some(()),
+                    Some(Ok(v1::EdgeToControl { message })) => {
+                        // None: a message of a newer version, not for us.
+                        if let Some(message) = message {
+                            self.hear(message);
+                        }
+                        Some(())
+                    }
                     Some(Err(_)) | None => None,
                 },
                 changed = state.changed() => {
@@ -294,7 +298,7 @@ impl Subscriber {
         }
     }
 
-    fn hear(&mut self, message: FromEdge) -> Option<()> {
+    fn hear(&mut self, message: FromEdge) {
         let (name, now) = (&self.name, self.leader.now());
         match message {
             FromEdge::Hello(hello) => self.fleet.hello(name, hello, now),
@@ -307,7 +311,6 @@ impl Subscriber {
             }
             FromEdge::Heartbeat(heartbeat) => self.fleet.heartbeat(name, heartbeat, now),
         }
-        Some(())
     }
 
     /// Sends what the node does not hold yet.

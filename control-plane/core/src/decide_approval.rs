@@ -7,7 +7,8 @@ use writ_model::{ApprovalId, BindingDigest, DurationMs, Epoch, PrincipalId, Time
 
 use crate::approval::{Approval, ApprovalRequest, ApprovalStatus, Vote};
 use crate::command::{Command, Submission};
-use crate::decide::{needs_node, needs_system, short};
+use crate::decide::{needs, needs_node, needs_system, short};
+use crate::decide_fleet::known_database;
 use crate::event::{ActorName, Event};
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -70,6 +71,13 @@ fn request_approval(
         )));
     }
     check_request(request)?;
+    let database = known_database(state, &request.database)?;
+    if database.environment != request.environment {
+        return Err(Refusal::Conflict(format!(
+            "database {} is in environment {}",
+            database.name, database.environment
+        )));
+    }
     let pending = state.approvals.values().filter(|a| a.status == ApprovalStatus::Pending);
     if pending.count() >= PENDING_APPROVALS_MAX || state.approvals.contains_key(id) {
         return Err(Refusal::Conflict(format!(
@@ -233,7 +241,7 @@ fn revoke(
     let approval = find(state, id)?;
     let mut groups: Vec<&str> = approval.request.approvers.iter().map(|g| g.as_str()).collect();
     groups.extend([GROUP_ADMINS, GROUP_DBA]);
-    crate::decide::needs(state, actor, &groups)?;
+    needs(state, actor, &groups)?;
     if approval.status.is_final() {
         return Err(in_state(approval, approval.status));
     }

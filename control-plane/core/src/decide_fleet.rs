@@ -88,7 +88,10 @@ fn known_environment(state: &State, name: &EnvironmentName) -> Result<(), Refusa
     })
 }
 
-fn known_database<'s>(state: &'s State, name: &DatabaseName) -> Result<&'s Database, Refusal> {
+pub(crate) fn known_database<'s>(
+    state: &'s State,
+    name: &DatabaseName,
+) -> Result<&'s Database, Refusal> {
     state.databases.get(name).ok_or_else(|| Refusal::NotFound {
         what: "database",
         name: name.to_string(),

@@ -265,6 +265,10 @@ fn evolve_approval(state: &mut State, event: &Event, at: Timestamp) {
     let Some(approval) = event.approval().and_then(|id| state.approvals.get_mut(id)) else {
         return;
     };
+    let not_in_time = match approval.status {
+        ApprovalStatus::Granted => "the grant was not used in time",
+        _ => "nobody decided in time",
+    };
     let mut end = |status, reason: &str| {
         approval.status = status;
         reason.clone_into(&mut approval.ended_reason);
@@ -277,7 +281,7 @@ fn evolve_approval(state: &mut State, event: &Event, at: Timestamp) {
         }
         Event::ApprovalUsed { .. } => approval.status = ApprovalStatus::Used,
         Event::ApprovalDenied { reason, .. } => end(ApprovalStatus::Denied, reason),
-        Event::ApprovalExpired { .. } => end(ApprovalStatus::Expired, "nobody decided in time"),
+        Event::ApprovalExpired { .. } => end(ApprovalStatus::Expired, not_in_time),
         Event::ApprovalCancelled { reason, .. } => end(ApprovalStatus::Cancelled, reason),
         Event::ApprovalRevoked { reason, .. } => end(ApprovalStatus::Revoked, reason),
         _ => {}

@@ -114,6 +114,7 @@ fn a_grant_that_is_not_used_in_time_ends() {
         Refusal::ApprovalState { status: "expired", .. }
     ));
     assert_eq!(kinds(&world.ok(ActorName::System, Command::ExpireDue)), ["approval_expired"]);
+    assert_eq!(world.state.approvals[&id].ended_reason, "the grant was not used in time");
 }
 
 #[test]
@@ -223,6 +224,8 @@ fn requests_have_limits_and_a_known_requester() {
     assert!(matches!(try_with(|r| r.statement_text = "x".repeat(65_537)), Refusal::Invalid(_)));
     let unknown = try_with(|r| r.principal = "user:eve".parse().expect("id"));
     assert!(matches!(unknown, Refusal::Actor(_)));
+    let gone = try_with(|r| r.database = "crm".parse().expect("id"));
+    assert!(matches!(gone, Refusal::NotFound { what: "database", .. }));
     let elsewhere = try_with(|r| r.environment = "staging".parse().expect("id"));
     assert!(matches!(elsewhere, Refusal::Forbidden { .. }));
 }
