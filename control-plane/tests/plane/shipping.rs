@@ -6,12 +6,11 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 use writ_audit::{Body, ChainHash, ChainState, FramedRef, Record};
 use writ_control_plane::ca::Subject;
-use writ_proto::node::enroll_or_load;
+use writ_proto::node::{NodeIdentity, enroll_or_load};
 use writ_proto::v1;
 use writ_proto::v1::ingest_service_server::{IngestService, IngestServiceServer};
 
@@ -71,18 +70,14 @@ impl IngestService for Lake {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_lake_gets_every_event_once() {
-    let world = World::new().await;
-    world.shop().await;
+/// A place for a lake with its certificate; nothing answers there before [`serve`].
+async fn place(world: &World) -> (TcpListener, NodeIdentity) {
     let node = world.node("lake-1", v1::NodeKind::Lake).await;
     let identity = enroll_or_load(&node).await.expect("enrolled");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let address = listener.local_addr().expect("an address");
-    let lake = Lake::default();
-    // The lake is not there yet: the control plane goes on and tries again.
-    let world = world.restart(Some(format!("localhost:{}", address.port()))).await;
-    world.run(policies("permit(principal, action, resource);")).await;
+    (TcpListener::bind("127.0.0.1:0").await.expect("bound"), identity)
+}
+
+fn serve(lake: &Lake, listener: TcpListener, identity: &NodeIdentity) {
     let tls = ServerTlsConfig::new()
         .identity(Identity::from_pem(&identity.certificate_pem, &identity.key_pem))
         .client_ca_root(Certificate::from_pem(&identity.ca_pem));
@@ -90,10 +85,22 @@ async fn the_lake_gets_every_event_once() {
         .tls_config(tls)
         .expect("tls")
         .add_service(IngestServiceServer::new(lake.clone()));
-    let stop = CancellationToken::new();
-    let stopped = stop.clone().cancelled_owned();
-    let incoming = TcpListenerStream::new(listener);
-    let served = tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+}
+
+fn address(listener: &TcpListener) -> String {
+    format!("localhost:{}", listener.local_addr().expect("an address").port())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lake_gets_every_event_once() {
+    let world = World::new().await;
+    let (listener, identity) = place(&world).await;
+    let lake = Lake::default();
+    // The lake is not there yet: the control plane goes on and tries again.
+    let world = world.restart(Some(address(&listener))).await;
+    world.run(policies("permit(principal, action, resource);")).await;
+    serve(&lake, listener, &identity);
     let mut last = 0;
     for n in 0..10 {
         last = world.run(policies(&format!("// {n}"))).await.last_event;
@@ -109,8 +116,19 @@ async fn the_lake_gets_every_event_once() {
     let Body::ControlEvent(event) = record.body else { panic!("{:?}", record.body) };
     assert_eq!((event.event_seq, event.kind.as_str()), (last, "policies_applied"));
     assert_eq!(event.actor, "user:admin");
-    drop(held);
-    stop.cancel();
-    world.running.shutdown().await;
-    served.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_clusters_lake_gets_nothing() {
+    let world = World::new().await;
+    let (listener, identity) = place(&world).await;
+    let lake = Lake::default();
+    // It has a first record of this name, but not ours.
+    lake.0.lock().chain.append(b"another log's first record");
+    let world = world.restart(Some(address(&listener))).await;
+    serve(&lake, listener, &identity);
+    world.run(policies("permit(principal, action, resource);")).await;
+    eventually(|| async { (lake.0.lock().sources.len() >= 3).then_some(()) }).await;
+    let held = lake.0.lock();
+    assert_eq!((held.chain.seq, held.records.len()), (1, 0));
 }
