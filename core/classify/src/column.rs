@@ -7,6 +7,8 @@ use writ_model::ColumnRef;
 use crate::tags::Kind;
 use crate::{ColumnSample, Finding, checks, dates, embedded, hints, people, shapes};
 
+/// So much of a value is looked at, in bytes; the rest of a longer one is not read.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// A column is of a kind when so many percent of its values are.
 const MOST_PERCENT: usize = 80;
 /// Kinds with a checksum must pass it nearly always: a tenth of random numbers pass by chance.
@@ -61,6 +63,7 @@ pub(crate) fn values(sample: &ColumnSample) -> Vec<&str> {
         .values
         .iter()
         .flat_map(|v| {
+            let v = v.get(..v.floor_char_boundary(VALUE_BYTES_MAX)).unwrap_or(v);
             let inner = if array { v.trim_start_matches('{').trim_end_matches('}') } else { v };
             let separator = if array { ',' } else { '\0' };
             inner.split(separator).map(move |v| if array { v.trim_matches('"') } else { v })

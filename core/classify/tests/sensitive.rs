@@ -100,7 +100,7 @@ fn identity_numbers_that_only_a_checksum_tells() {
             .zip([9, 8, 7, 6, 5, 4, 3, 2, 10])
             .map(|(b, w)| u32::from(b - b'0') * w)
             .sum();
-        if sum % 11 == 0 {
+        if sum.is_multiple_of(11) {
             break digits;
         }
     };

@@ -260,8 +260,6 @@ impl Walk<'_> {
                     | T::AtSetIdentity
                     | T::AtDropIdentity
                     | T::AtAttachPartition
-                    | T::AtDetachPartition
-                    | T::AtDetachPartitionFinalize
             );
             if !quiet {
                 // A failed conversion or check shows the value that failed.

@@ -8,8 +8,8 @@ pub const TEXT_BYTES_MAX: usize = 1 << 20;
 pub const NESTING_MAX: usize = 500;
 /// The deepest nesting of comments: the C scanner is quadratic in it.
 pub(crate) const COMMENT_NESTING_MAX: usize = 32;
-/// The most tokens of one list element: bounds the length of operator and join chains.
-pub(crate) const CHAIN_TOKENS_MAX: usize = 8_000;
+/// The most tokens of all open list elements: bounds the depth of operator and join chains.
+pub(crate) const CHAIN_TOKENS_MAX: usize = 16_000;
 /// The longest run of operator characters: the C scanner is quadratic in it.
 pub(crate) const OPERATOR_RUN_MAX: usize = 64;
 /// The most statements in one text.
@@ -30,6 +30,8 @@ struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
     chains: Vec<usize>,
+    /// The sum of `chains`.
+    open: usize,
     longest: usize,
     statements: usize,
 }
@@ -44,7 +46,7 @@ pub(crate) fn check(text: &str) -> Result<Depth, OpaqueReason> {
         return limit(format!("the statement is longer than {TEXT_BYTES_MAX} bytes"));
     }
     let mut scan =
-        Scan { bytes: text.as_bytes(), at: 0, chains: vec![0], longest: 0, statements: 1 };
+        Scan { bytes: text.as_bytes(), at: 0, chains: vec![0], open: 0, longest: 0, statements: 1 };
     while scan.peek(0).is_some() {
         scan.token()?;
     }
@@ -65,16 +67,25 @@ impl Scan<'_> {
         self.bytes.get(self.at + ahead).copied()
     }
 
+    /// Counts one token. The tree is at most as deep as the open list elements are long together.
     fn count(&mut self) -> Result<(), OpaqueReason> {
         if let Some(last) = self.chains.last_mut() {
             *last += 1;
         }
-        let sum = self.chains.iter().rev().take(1).sum::<usize>() + self.chains.len();
-        self.longest = self.longest.max(sum);
-        if sum > CHAIN_TOKENS_MAX {
+        self.open += 1;
+        self.longest = self.longest.max(self.open);
+        if self.open > CHAIN_TOKENS_MAX {
             return limit(format!("one list element has more than {CHAIN_TOKENS_MAX} tokens"));
         }
         Ok(())
+    }
+
+    /// Forgets the tokens of the innermost list element.
+    fn forget(&mut self) {
+        if let Some(last) = self.chains.last_mut() {
+            self.open -= *last;
+            *last = 0;
+        }
     }
 
     fn token(&mut self) -> Result<(), OpaqueReason> {
@@ -98,6 +109,7 @@ impl Scan<'_> {
             }
             b')' | b']' => {
                 self.at += 1;
+                self.forget();
                 if self.chains.len() > 1 {
                     self.chains.pop();
                 }
@@ -115,9 +127,7 @@ impl Scan<'_> {
 
     fn separator(&mut self, byte: u8) -> Result<(), OpaqueReason> {
         self.at += 1;
-        if let Some(last) = self.chains.last_mut() {
-            *last = 0;
-        }
+        self.forget();
         if byte == b';' {
             self.statements += 1;
             if self.statements > STATEMENTS_MAX {
@@ -176,15 +186,38 @@ impl Scan<'_> {
     }
 
     fn quoted(&mut self, quote: u8, escapes: bool) {
-        self.at += 1;
-        while let Some(byte) = self.peek(0) {
+        loop {
             self.at += 1;
-            if byte == b'\\' && escapes {
+            while let Some(byte) = self.peek(0) {
                 self.at += 1;
-            } else if byte == quote {
+                if byte == b'\\' && escapes {
+                    self.at += 1;
+                } else if byte == quote {
+                    break;
+                }
+            }
+            if !escapes || !self.continues() {
                 return;
             }
         }
+    }
+
+    /// Whether a string goes on in another after white space, in the same escape mode. Moves there.
+    fn continues(&mut self) -> bool {
+        let end = self.at;
+        loop {
+            self.skip_while(|b| b.is_ascii_whitespace() || b == 0x0b);
+            if self.peek(0) == Some(b'-') && self.peek(1) == Some(b'-') {
+                self.skip_while(|b| b != b'\n' && b != b'\r');
+            } else {
+                break;
+            }
+        }
+        let more = self.peek(0) == Some(b'\'');
+        if !more {
+            self.at = end;
+        }
+        more
     }
 
     fn dollar(&mut self) {
@@ -200,5 +233,47 @@ impl Scan<'_> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let end = rest.windows(tag.len()).position(|w| w == tag);
         self.at = end.map_or(self.bytes.len(), |e| self.at + e + tag.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deep(text: &str) -> bool {
+        check(text).is_err()
+    }
+
+    #[test]
+    fn what_hides_in_strings_and_comments_is_not_counted() {
+        let parens = "(".repeat(NESTING_MAX + 1);
+        assert!(deep(&parens));
+        for (before, after) in [
+            ("'", "'"),
+            ("\"", "\""),
+            ("$$", "$$"),
+            ("$a$", "$a$"),
+            ("/* /* */", "*/"),
+            ("-- ", "\n"),
+            ("E'\\'", "'"),
+            ("E'a'\n'\\'", "'"),
+            ("E'a' -- x'\n'\\'", "'"),
+        ] {
+            assert!(!deep(&format!("{before}{parens}{after}")), "{before}");
+            assert!(deep(&format!("{before}{after}{parens}")), "{before}");
+        }
+        // In a plain string a backslash quotes nothing; a dollar inside a name opens nothing.
+        for before in ["'\\'", "a$$ ", "$1$ ", "'a'\n'\\'"] {
+            assert!(deep(&format!("{before}{parens}")), "{before}");
+        }
+    }
+
+    #[test]
+    fn nested_chains_add_up() {
+        let arm = "+1".repeat(CHAIN_TOKENS_MAX / 8);
+        let nested = format!("1{arm}+(").repeat(9);
+        assert!(deep(&nested));
+        let listed = format!("1{arm},").repeat(90);
+        assert!(!deep(&listed));
     }
 }

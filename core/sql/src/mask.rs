@@ -74,7 +74,16 @@ fn subquery(query: Box<pb::SelectStmt>, alias: pb::Alias) -> NodeEnum {
 
 /// The expression of an oid.
 pub(crate) fn oid(oid: u32) -> Option<NodeEnum> {
-    let query = parse::parse_query(&format!("SELECT {oid}::pg_catalog.oid")).ok()?;
+    expression(&format!("{oid}::pg_catalog.oid"))
+}
+
+/// The expression that stands for a masked column of the entry called `alias`.
+pub(crate) fn value_of(alias: &str, column: &Column, mask: &ColumnMask) -> Option<NodeEnum> {
+    expression(&value(column, mask, &format!("{}.{}", quoted(alias), quoted(&column.name))))
+}
+
+fn expression(text: &str) -> Option<NodeEnum> {
+    let query = parse::parse_query(&format!("SELECT {text}")).ok()?;
     match query.target_list.into_iter().next()?.node? {
         NodeEnum::ResTarget(target) => target.val?.node,
         _ => None,
@@ -91,7 +100,10 @@ fn text(relation: &Relation, masked: &BTreeMap<String, ColumnMask>, only: bool) 
         .columns
         .iter()
         .map(|column| match masked.get(&column.name) {
-            Some(mask) => format!("{} AS {}", value(column, mask), quoted(&column.name)),
+            Some(mask) => {
+                let name = quoted(&column.name);
+                format!("{} AS {name}", value(column, mask, &name))
+            }
             None => quoted(&column.name),
         })
         .collect();
@@ -100,8 +112,9 @@ fn text(relation: &Relation, masked: &BTreeMap<String, ColumnMask>, only: bool) 
     format!("SELECT {} FROM {only}{schema}.{name}", columns.join(", "))
 }
 
-/// The expression that stands for a masked column: its type stays, and NULL stays NULL.
-fn value(column: &Column, mask: &ColumnMask) -> String {
+/// The expression that stands for a masked column, which is called `name` where it stands: its type
+/// stays, and NULL stays NULL.
+fn value(column: &Column, mask: &ColumnMask, name: &str) -> String {
     let type_name = &column.type_name;
     let constant = match mask.kind {
         MaskKind::Null => None,
@@ -110,7 +123,6 @@ fn value(column: &Column, mask: &ColumnMask) -> String {
     match constant {
         None => format!("NULL::{type_name}"),
         Some(constant) => {
-            let name = quoted(&column.name);
             let text = constant.replace('\'', "''");
             let some = format!("CASE WHEN {name} IS NULL THEN NULL ELSE '{text}'::{type_name} END");
             format!("({some})::{type_name}")

@@ -254,7 +254,7 @@ impl Walk<'_> {
             }
             _ => None,
         };
-        let shared: Option<Vec<Vec<String>>> = other.iter().map(columns).collect();
+        let shared: Option<Vec<_>> = other.iter().map(columns).collect();
         for entry in side {
             match (&shared, columns(entry)) {
                 (Some(shared), Some(own)) => {
@@ -422,7 +422,46 @@ impl Walk<'_> {
                 self.push(entry);
             }
         }
+        if self.masks.is_some() {
+            self.expand_returning(clause, target);
+        }
+        let before = std::mem::replace(&mut self.returning, true);
         clause.exprs.children(self);
+        self.returning = before;
+    }
+
+    /// Puts a list of columns in place of `*`, so that each can give way to its mask, and keeps the
+    /// names of those that will.
+    fn expand_returning(&mut self, clause: &mut pb::ReturningClause, target: &Entry) {
+        let Source::Relation { columns: Some(columns), .. } = &target.source else { return };
+        let alone = self
+            .levels
+            .last()
+            .is_some_and(|l| l.entries.iter().filter(|e| e.unqualified).count() == 1);
+        let exprs = std::mem::take(&mut clause.exprs);
+        for mut node in exprs {
+            let Some(NodeEnum::ResTarget(result)) = node.node.as_mut() else {
+                clause.exprs.push(node);
+                continue;
+            };
+            let fields = match result.val.as_deref().and_then(|v| v.node.as_ref()) {
+                Some(NodeEnum::ColumnRef(column)) => parse::strings(&column.fields),
+                _ => Vec::new(),
+            };
+            match fields.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                [.., table, "*"] if *table == target.alias => {
+                    clause.exprs.extend(columns.iter().map(|c| column_of(target, c)));
+                }
+                ["*"] if alone => {
+                    clause.exprs.extend(columns.iter().map(|c| column_of(target, c)));
+                }
+                [.., name] if *name != "*" && result.name.is_empty() => {
+                    result.name = (*name).to_owned();
+                    clause.exprs.push(node);
+                }
+                _ => clause.exprs.push(node),
+            }
+        }
     }
 
     pub(crate) fn insert(&mut self, insert: &mut pb::InsertStmt) {
@@ -535,6 +574,21 @@ impl Walk<'_> {
             walk.write_target(found.as_ref(), &entry, &columns);
             walk.returning(merge.returning_clause.as_mut(), &entry);
         });
+    }
+}
+
+/// `alias.column AS column` in a RETURNING list.
+fn column_of(entry: &Entry, column: &str) -> Node {
+    let fields = [entry.alias.as_str(), column]
+        .map(|text| Node { node: Some(NodeEnum::String(pb::String { sval: text.to_owned() })) });
+    let reference = pb::ColumnRef { fields: fields.into(), location: 0 };
+    Node {
+        node: Some(NodeEnum::ResTarget(Box::new(pb::ResTarget {
+            name: column.to_owned(),
+            indirection: Vec::new(),
+            val: Some(Box::new(Node { node: Some(NodeEnum::ColumnRef(reference)) })),
+            location: 0,
+        }))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which names a clause can see: query levels, the range entries of each, and CTEs.
 
+use std::rc::Rc;
+
 use writ_model::{Catalog, Relation};
 
 /// What a range entry stands for.
@@ -12,7 +14,7 @@ pub(crate) enum Source {
         /// The name.
         name: String,
         /// The real names of the columns; `None` for a system relation outside the snapshot.
-        columns: Option<Vec<String>>,
+        columns: Option<Rc<[String]>>,
         /// Whether only this relation is meant, without its children.
         only: bool,
     },

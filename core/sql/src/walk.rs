@@ -47,7 +47,9 @@ pub(crate) struct Walk<'a> {
     /// The only value that the column `name` can have here.
     pub(crate) pinned_setting: Option<String>,
     /// What takes the place of the column reference at hand.
-    constant_oid: Option<NodeEnum>,
+    replacement: Option<NodeEnum>,
+    /// Whether the walk is in a RETURNING list.
+    pub(crate) returning: bool,
     view_depth: usize,
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
@@ -72,7 +74,8 @@ impl<'a> Walk<'a> {
             made: BTreeSet::new(),
             persisting: false,
             pinned_setting: None,
-            constant_oid: None,
+            replacement: None,
+            returning: false,
             view_depth: 0,
             view_expansions: 0,
             views_seen: BTreeSet::new(),
@@ -193,7 +196,7 @@ impl<'a> Walk<'a> {
         };
         let wanted = match (column, columns) {
             (Some(column), _) => vec![column.to_owned()],
-            (None, Some(columns)) => columns.clone(),
+            (None, Some(columns)) => columns.to_vec(),
             (None, None) => Vec::new(),
         };
         self.read(relation, &wanted, *only);
@@ -310,7 +313,7 @@ impl<'a> Walk<'a> {
 
     fn qualified(&mut self, entry: &Entry, name: &str) {
         match entry.hit(name) {
-            Hit::Column(column) => self.read_entry(entry, Some(&column)),
+            Hit::Column(column) => self.read_column(entry, &column),
             Hit::System(column) => self.system_column(entry, &column),
             Hit::Maybe | Hit::Derived => {}
             Hit::None => {
@@ -324,9 +327,31 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A column in an expression. In RETURNING a masked column of the target gives way to its mask.
+    fn read_column(&mut self, entry: &Entry, column: &str) {
+        let mut entry = entry.clone();
+        if let (true, true, Some(masks)) = (self.returning, entry.target, self.masks) {
+            if let Some(masked) = self.masked_value(&entry, column, masks) {
+                self.replacement = Some(masked);
+                entry.target = false;
+            }
+        }
+        self.read_entry(&entry, Some(column));
+    }
+
+    fn masked_value(&self, entry: &Entry, column: &str, masks: &ColumnMasks) -> Option<NodeEnum> {
+        let Source::Relation { schema, name, only, .. } = &entry.source else { return None };
+        let relation = self.catalog.relation(schema, name)?;
+        if relation.definition.is_some() {
+            return None;
+        }
+        let mask = mask::of(self.catalog, masks, relation, *only).remove(column)?;
+        mask::value_of(&entry.alias, relation.column(column)?, &mask)
+    }
+
     fn system_column(&mut self, entry: &Entry, column: &str) {
         match entry.oid {
-            Some(oid) if column == "tableoid" => self.constant_oid = mask::oid(oid),
+            Some(oid) if column == "tableoid" => self.replacement = mask::oid(oid),
             _ if entry.replaced => {
                 self.refuse(format!("{column}: a masked relation has no system columns"));
             }
@@ -335,27 +360,33 @@ impl<'a> Walk<'a> {
     }
 
     fn unqualified(&mut self, name: &str) {
+        let mut hits = Vec::new();
         let (mut found, mut maybe) = (false, false);
-        for level in self.levels.clone().iter().rev().filter(|l| !l.hidden) {
+        for level in self.levels.iter().rev().filter(|l| !l.hidden) {
             maybe |= level.outputs;
             for entry in level.entries.iter().filter(|e| e.unqualified) {
                 match entry.hit(name) {
-                    Hit::Column(column) => {
-                        self.read_entry(entry, Some(&column));
-                        found = true;
-                    }
-                    Hit::System(column) => {
-                        self.system_column(entry, &column);
-                        found = true;
-                    }
                     Hit::Maybe => maybe = true,
-                    Hit::Derived => found = true,
                     Hit::None => {}
+                    hit => {
+                        found = true;
+                        hits.push((entry.clone(), hit));
+                    }
                 }
             }
             if found && !maybe {
-                return;
+                break;
             }
+        }
+        for (entry, hit) in hits {
+            match hit {
+                Hit::Column(column) => self.read_column(&entry, &column),
+                Hit::System(column) => self.system_column(&entry, &column),
+                _ => {}
+            }
+        }
+        if found && !maybe {
+            return;
         }
         // No column of that name, or maybe none: a whole row.
         if let Some(entry) = self.entry(None, name) {
@@ -394,8 +425,8 @@ impl Visitor for Walk<'_> {
         match inner {
             NodeEnum::ColumnRef(column) => {
                 self.column(column);
-                if let Some(oid) = self.constant_oid.take() {
-                    *inner = oid;
+                if let Some(replacement) = self.replacement.take() {
+                    *inner = replacement;
                 }
             }
             NodeEnum::ParamRef(parameter) => {

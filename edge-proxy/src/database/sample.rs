@@ -15,8 +15,9 @@ const SAMPLE_ROWS_MAX: u32 = 200;
 const SAMPLE_VALUE_CHARS_MAX: u32 = 2_000;
 /// From this many rows on, rows are taken from all over the table and not from its start.
 const SCATTER_ROWS_MIN: f32 = 100_000.0;
-/// How many more rows than needed a scattered sample aims at: pages are full to different degrees.
-const SCATTER_SURPLUS: f32 = 5.0;
+/// How many rows a scattered sample picks from: whole pages are read, and some rows of many pages say more than all
+/// rows of a few.
+const SCATTER_ROWS: f32 = 4_000.0;
 
 /// What was found in one table, and what the table looked like then.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ struct Examined {
     schema: String,
     name: String,
     columns: Vec<Column>,
-    /// Without rows only names and types were seen: worth another look.
+    /// Where the table had no rows, only names and types were seen: worth another look.
     was_empty: bool,
     findings: Vec<ColumnClassification>,
 }
@@ -94,25 +95,29 @@ async fn examine(
     classifier: &Classifier,
 ) -> Result<Examined, ReadFailure> {
     let rows = sample(upstream, relation).await?;
-    let table = table_sample(relation, &rows);
+    let was_empty = rows.as_ref().is_some_and(Vec::is_empty);
+    let table = table_sample(relation, &rows.unwrap_or_default());
     let classifier = Classifier::clone(classifier);
     let classified = tokio::task::spawn_blocking(move || classifier(&[table]));
     Ok(Examined {
         schema: relation.schema.clone(),
         name: relation.name.clone(),
         columns: relation.columns.clone(),
-        was_empty: rows.is_empty(),
+        was_empty,
         findings: classified.await.map_err(|_| ReadFailure::Classifier)?,
     })
 }
 
-/// Rows to look at; none where the server refuses: then names and types must do.
-async fn sample(upstream: &mut Upstream, relation: &Relation) -> Result<Vec<Row>, ReadFailure> {
+/// Rows to look at; `None` where the server refuses: then names and types must do.
+async fn sample(
+    upstream: &mut Upstream,
+    relation: &Relation,
+) -> Result<Option<Vec<Row>>, ReadFailure> {
     let scattered = scatter_percent(relation);
     for percent in [scattered, None].into_iter().skip(usize::from(scattered.is_none())) {
         match ask(upstream, &sample_query(relation, percent)).await {
             Ok(rows) if rows.is_empty() => {}
-            Ok(rows) => return Ok(rows),
+            Ok(rows) => return Ok(Some(rows)),
             Err(ReadFailure::Query(error)) if error.connection_is_usable() => {
                 let table = format_args!("{}.{}", relation.schema, relation.name);
                 let code = match &error {
@@ -120,19 +125,18 @@ async fn sample(upstream: &mut Upstream, relation: &Relation) -> Result<Vec<Row>
                     _ => "too large",
                 };
                 tracing::warn!(%table, code, "no sample: classified by names and types alone");
-                return Ok(Vec::new());
+                return Ok(None);
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(Vec::new())
+    Ok(Some(Vec::new()))
 }
 
 fn scatter_percent(relation: &Relation) -> Option<f32> {
     let scatters = matches!(relation.kind, RelationKind::Table | RelationKind::MaterializedView);
     let large = relation.row_estimate >= SCATTER_ROWS_MIN;
-    let wanted = 200.0 * SCATTER_SURPLUS;
-    (scatters && large).then(|| 100.0 * wanted / relation.row_estimate)
+    (scatters && large).then(|| 100.0 * SCATTER_ROWS / relation.row_estimate)
 }
 
 fn sample_query(relation: &Relation, percent: Option<f32>) -> String {
@@ -149,7 +153,7 @@ fn sample_query(relation: &Relation, percent: Option<f32>) -> String {
     let (schema, table) = (quoted(&relation.schema), quoted(&relation.name));
     let _ = write!(sql, " FROM {schema}.{table} AS t");
     if let Some(percent) = percent {
-        let _ = write!(sql, " TABLESAMPLE SYSTEM ({percent})");
+        let _ = write!(sql, " TABLESAMPLE SYSTEM ({percent}) ORDER BY pg_catalog.random()");
     }
     let _ = write!(sql, " LIMIT {SAMPLE_ROWS_MAX}");
     sql

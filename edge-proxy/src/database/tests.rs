@@ -239,6 +239,35 @@ async fn findings_follow_the_tables() {
 }
 
 #[tokio::test]
+async fn tables_that_were_empty_are_looked_at_again_and_large_ones_all_over() {
+    let server = Postgres::start();
+    let mut upstream = server.connect().await;
+    let tables = "CREATE TABLE mails (m text);
+        CREATE TABLE large AS SELECT generate_series(0, 199999) AS n; ANALYZE large";
+    upstream.query(tables).await.expect("tables");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let classifier = at_signs(&seen);
+    let catalog = catalog(&mut upstream).await;
+    let mut findings = super::sample::Findings::default();
+    findings.update(&mut upstream, &catalog, &classifier).await.expect("examined");
+    assert!(findings.all().iter().all(|finding| finding.tag.is_none()));
+    let sampled: Vec<TableSample> = std::mem::take(&mut *seen.lock());
+    let large = sampled.iter().find(|table| table.relation == "large").expect("sampled");
+    let values = large.columns.iter().flat_map(|column| &column.values);
+    let values: Vec<u32> = values.map(|value| value.parse().expect("a number")).collect();
+    let spread = values.iter().max().expect("a value") - values.iter().min().expect("a value");
+    assert!(values.len() == 200 && spread > 10_000, "{} values, {spread} apart", values.len());
+
+    upstream.query("INSERT INTO public.mails VALUES ('a@example.com')").await.expect("a row");
+    findings.update(&mut upstream, &catalog, &classifier).await.expect("examined");
+    assert!(seen.lock().is_empty(), "nothing new, nothing forgotten");
+    assert!(findings.forget_empty());
+    findings.update(&mut upstream, &catalog, &classifier).await.expect("examined");
+    assert_eq!(findings.all().iter().filter(|finding| finding.tag.is_some()).count(), 1);
+    assert!(!findings.forget_empty(), "none is empty any more");
+}
+
+#[tokio::test]
 async fn what_may_not_be_read_is_classified_by_its_names() {
     let server = Postgres::start();
     let mut admin = server.connect().await;

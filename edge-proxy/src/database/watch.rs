@@ -146,13 +146,18 @@ impl Reader {
             again = self.findings.forget_empty();
         }
         let known = self.publish.borrow().clone();
-        if let Some(view) = known.clone().filter(|_| fingerprint == self.fingerprint && !again) {
+        let unchanged = known.clone().filter(|_| fingerprint == self.fingerprint);
+        if let Some(view) = unchanged.clone().filter(|_| !again) {
             return Ok(view);
         }
         let catalog = Arc::new(read_catalog(upstream).await?);
         self.findings.update(upstream, &catalog, &self.classifier).await?;
-        let version = known.map_or(0, |view| view.version) + 1;
         let findings = Arc::new(self.findings.all());
+        // Tables that are still empty must not make a new view: whoever holds results of the old one would drop them.
+        if let Some(view) = unchanged.filter(|view| view.findings == findings) {
+            return Ok(view);
+        }
+        let version = known.map_or(0, |view| view.version) + 1;
         let view = Arc::new(DatabaseView { version, catalog, findings });
         self.publish.send_replace(Some(Arc::clone(&view)));
         self.fingerprint = fingerprint;

@@ -199,6 +199,15 @@ impl Upstream {
         Ok(read.await?)
     }
 
+    /// Says goodbye: a server logs connections that just end. What it was doing is rolled back.
+    pub async fn close(mut self) {
+        let mut goodbye = BytesMut::new();
+        if frames::put(&mut goodbye, b'X', &[]).is_some() && self.send(&goodbye).await.is_ok() {
+            // Whether the server is still there to hear it does not matter any more.
+            let _ = self.stream.shutdown().await;
+        }
+    }
+
     async fn send(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
         self.stream.write_all(bytes).await.map_err(ReadError::Io)?;
         self.stream.flush().await.map_err(ReadError::Io)

@@ -234,8 +234,8 @@ fn hostile_texts_are_opaque_and_cheap() {
 
 #[test]
 fn big_honest_texts_are_understood() {
-    let list = (0..100_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
-    let rows = (0..20_000).map(|n| format!("({n},'(((x')")).collect::<Vec<_>>().join(",");
+    let list = (0..20_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let rows = (0..4_000).map(|n| format!("({n},'(((x')")).collect::<Vec<_>>().join(",");
     let any = (0..1000).map(|n| format!("id = {n}")).collect::<Vec<_>>().join(" OR ");
     let sum = vec!["id"; 500].join(" + ");
     let joins: String = (0..60).map(|n| format!(" JOIN plain p{n} ON p{n}.id = o.id")).collect();

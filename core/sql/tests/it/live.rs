@@ -13,7 +13,7 @@ const SCHEMA: &str = "
 CREATE SCHEMA app;
 CREATE TABLE customers (id int PRIMARY KEY, name text, email varchar(40), ssn varchar(5), born date,
   balance numeric(10,2));
-CREATE TABLE orders (id int PRIMARY KEY, customer_id int, total numeric, note text);
+CREATE TABLE orders (id int, customer_id int, total numeric, note text);
 CREATE TABLE app.customers (LIKE customers);
 CREATE TABLE \"Odd \"\"Table\" (id int, \"Sec ret\" text);
 CREATE TABLE plain (id int, ssn_x text);

@@ -63,6 +63,16 @@ fn a_partition_masks_its_parent() {
 }
 
 #[test]
+fn returning() {
+    check(
+        "DELETE FROM \"Odd \"\"Table\" x WHERE id = 1 RETURNING *, id + 1",
+        expect![[
+            r#"DELETE FROM "Odd ""Table" x WHERE id = 1 RETURNING x.id AS id, CASE WHEN x."Sec ret" IS NULL THEN NULL ELSE '***'::text END::text AS "Sec ret", id + 1"#
+        ]],
+    );
+}
+
+#[test]
 fn quoted_names() {
     check(
         "SELECT \"Sec ret\" FROM \"Odd \"\"Table\"",
