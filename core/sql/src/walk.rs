@@ -10,6 +10,7 @@ use writ_model::{
 };
 
 use crate::children::{Children, Visitor, descend};
+use crate::limits::Depth;
 use crate::names::{Names, Resolved};
 use crate::scope::{Entry, Hit, Level, SYSTEM_COLUMNS, Source, family};
 use crate::{mask, parse, system};
@@ -50,6 +51,10 @@ pub(crate) struct Walk<'a> {
     replacement: Option<NodeEnum>,
     /// Whether the walk is in a RETURNING list.
     pub(crate) returning: bool,
+    /// The stack that the walk runs on.
+    pub(crate) depth: Depth,
+    /// Whether the stack was too small to follow a view.
+    pub(crate) too_deep: bool,
     view_depth: usize,
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
@@ -76,6 +81,8 @@ impl<'a> Walk<'a> {
             pinned_setting: None,
             replacement: None,
             returning: false,
+            depth: Depth::Deep,
+            too_deep: false,
             view_depth: 0,
             view_expansions: 0,
             views_seen: BTreeSet::new(),
@@ -249,6 +256,10 @@ impl<'a> Walk<'a> {
         view: &Relation,
         definition: &str,
     ) -> Result<Box<pb::SelectStmt>, OpaqueReason> {
+        if self.depth == Depth::Shallow {
+            self.too_deep = true;
+            return Err(OpaqueReason::Limit("a view on a small stack".into()));
+        }
         self.view_expansions += 1;
         if self.view_depth >= VIEW_DEPTH_MAX || self.view_expansions > VIEW_EXPANSIONS_MAX {
             return Err(OpaqueReason::Limit(format!("views below {} are too many", view.name)));
@@ -330,11 +341,11 @@ impl<'a> Walk<'a> {
     /// A column in an expression. In RETURNING a masked column of the target gives way to its mask.
     fn read_column(&mut self, entry: &Entry, column: &str) {
         let mut entry = entry.clone();
-        if let (true, true, Some(masks)) = (self.returning, entry.target, self.masks) {
-            if let Some(masked) = self.masked_value(&entry, column, masks) {
-                self.replacement = Some(masked);
-                entry.target = false;
-            }
+        if let (true, true, Some(masks)) = (self.returning, entry.target, self.masks)
+            && let Some(masked) = self.masked_value(&entry, column, masks)
+        {
+            self.replacement = Some(masked);
+            entry.target = false;
         }
         self.read_entry(&entry, Some(column));
     }
