@@ -166,7 +166,9 @@ impl Walk<'_> {
             }
             Some(NodeEnum::Constraint(constraint)) => {
                 if let Some(referenced) = constraint.pktable.as_ref() {
-                    self.mention_one(referenced);
+                    let found = self.mention_one(referenced);
+                    // Whether a value exists there is an answer about the column.
+                    self.reads_rows(found.as_ref(), &parse::strings(&constraint.pk_attrs));
                 }
                 constraint.raw_expr.children(self);
                 constraint.where_clause.children(self);
@@ -356,6 +358,20 @@ impl Walk<'_> {
                 self.over(table.as_ref(), |walk| stats.exprs.children(walk));
                 self.effect(SessionEffect::Definitions);
             }
+            Some(NodeEnum::CreateDomainStmt(create)) => {
+                self.kind(Kind::Create);
+                self.facts.defines.insert(parse::strings(&create.domainname).join("."));
+                self.elements(&mut create.constraints);
+                self.definitions_change();
+            }
+            Some(NodeEnum::AlterDomainStmt(alter)) => {
+                self.kind(Kind::Alter);
+                self.facts.defines.insert(parse::strings(&alter.type_name).join("."));
+                if let Some(definition) = alter.def.as_deref_mut() {
+                    self.loose(|walk| walk.element(definition));
+                }
+                self.definitions_change();
+            }
             Some(
                 NodeEnum::CreatePolicyStmt(_)
                 | NodeEnum::AlterPolicyStmt(_)
@@ -363,6 +379,10 @@ impl Walk<'_> {
                 | NodeEnum::RuleStmt(_),
             ) => self.hook(node),
             Some(other) => {
+                if attaches_code(other) {
+                    let what = "code behind an operator, a cast or an event".to_owned();
+                    self.opaque(OpaqueReason::UntrustedFunction(what));
+                }
                 if let Some(kind) = plain(other) {
                     self.kind(kind);
                     self.effect(SessionEffect::Names);
@@ -427,6 +447,21 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a statement puts a function behind syntax in which no later analysis can see the call.
+fn attaches_code(statement: &NodeEnum) -> bool {
+    match statement {
+        NodeEnum::DefineStmt(define) => define.kind() == pb::ObjectType::ObjectOperator,
+        NodeEnum::CreateCastStmt(cast) => cast.func.is_some(),
+        NodeEnum::CreateOpClassStmt(_)
+        | NodeEnum::CreateConversionStmt(_)
+        | NodeEnum::CreateTransformStmt(_)
+        | NodeEnum::CreateEventTrigStmt(_)
+        | NodeEnum::CreateAmStmt(_)
+        | NodeEnum::CreatePlangStmt(_) => true,
+        _ => false,
+    }
+}
+
 fn is_relation(kind: pb::ObjectType) -> bool {
     matches!(
         kind,
@@ -454,7 +489,6 @@ fn plain(statement: &NodeEnum) -> Option<Kind> {
         N::CompositeTypeStmt(_)
         | N::CreateEnumStmt(_)
         | N::CreateRangeStmt(_)
-        | N::CreateDomainStmt(_)
         | N::DefineStmt(_)
         | N::CreateOpClassStmt(_)
         | N::CreateOpFamilyStmt(_)
@@ -468,7 +502,6 @@ fn plain(statement: &NodeEnum) -> Option<Kind> {
         // The elements of CREATE SCHEMA are statements of their own: none is looked into.
         N::CreateSchemaStmt(create) if create.schema_elts.is_empty() => Kind::Create,
         N::AlterCollationStmt(_)
-        | N::AlterDomainStmt(_)
         | N::AlterFunctionStmt(_)
         | N::AlterObjectDependsStmt(_)
         | N::AlterOperatorStmt(_)

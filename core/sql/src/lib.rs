@@ -2,6 +2,9 @@
 //! what cannot be known is `opaque` in the facts (E2), and a text with masked relations is rewritten
 //! at the source (E3) or refused.
 //!
+//! A statement that stores what it reads (INSERT … SELECT, CREATE TABLE AS, UPDATE … FROM) stores the
+//! masked values: what a principal cannot see it cannot copy.
+//!
 //! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 

@@ -3,7 +3,7 @@
 
 use writ_model::mask::ColumnMask;
 use writ_model::{Catalog, ColumnMasks, MaskKind};
-use writ_sql::{Names, Rewrite, analyze, sensitive_system_columns};
+use writ_sql::{Names, Rewrite, SystemColumn, analyze, sensitive_system_columns};
 
 use crate::leaks::LEAKS;
 use crate::server::Server;
@@ -243,6 +243,31 @@ fn psql_describes_everything() {
     assert!(!out.contains("ERROR"), "{out}");
     let texts = server.logged(from);
     assert!(texts.len() > 60, "{}", texts.len());
+    all_understood(&server, &texts);
+}
+
+#[test]
+fn sensitive_system_columns_are_masked() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(SCHEMA), "");
+    assert_eq!(server.script(&format!("{} ANALYZE;", WORLDS.concat())), "");
+    let control = server.script("SELECT * FROM pg_stats");
+    assert!(control.contains("CANAR"), "{control}");
+    let catalog = server.catalog();
+    // Some came with later versions.
+    let exists = |(schema, relation, column): &&SystemColumn| {
+        catalog.relation(schema, relation).is_some_and(|r| r.column(column).is_some())
+    };
+    assert!(sensitive_system_columns().iter().filter(exists).count() > 25);
+    let mut texts: Vec<String> = sensitive_system_columns()
+        .iter()
+        .filter(exists)
+        .map(|(schema, relation, column)| {
+            format!("SELECT *, {column} AS again FROM {schema}.{relation}")
+        })
+        .collect();
+    texts.push("SELECT most_common_vals::text::text[] FROM pg_stats".to_owned());
+    texts.push("COPY pg_authid TO STDOUT".to_owned());
     all_understood(&server, &texts);
 }
 
