@@ -15,10 +15,10 @@ pub(crate) fn with_stack<T: Send>(
     text: &str,
     work: impl Fn(Depth) -> Result<Option<T>, OpaqueReason> + Sync,
 ) -> Result<T, OpaqueReason> {
-    if limits::check(text)? == Depth::Shallow {
-        if let Some(done) = work(Depth::Shallow)? {
-            return Ok(done);
-        }
+    if limits::check(text)? == Depth::Shallow
+        && let Some(done) = work(Depth::Shallow)?
+    {
+        return Ok(done);
     }
     std::thread::scope(|scope| {
         std::thread::Builder::new()

@@ -205,6 +205,9 @@ impl Walk<'_> {
         if let Some(right) = join.rarg.as_mut() {
             self.range(right);
         }
+        if !self.afford() {
+            return;
+        }
         self.forget_oids(join.jointype(), start, middle);
         let entries = self.levels.last().map(|l| l.entries.clone()).unwrap_or_default();
         let (left, right) = (

@@ -20,6 +20,9 @@ const VIEW_DEPTH_MAX: usize = 16;
 /// One rewrite puts at most this many view definitions into the text.
 const VIEW_EXPANSIONS_MAX: usize = 256;
 
+/// Range entries that the names of one text may be compared with: bounds the work of hostile texts.
+const COMPARISONS_MAX: usize = 300_000;
+
 type Uses = BTreeMap<(String, String), (u32, BTreeSet<String>)>;
 
 /// The state of one pass over one text.
@@ -55,6 +58,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) depth: Depth,
     /// Whether the stack was too small to follow a view.
     pub(crate) too_deep: bool,
+    comparisons: usize,
     view_depth: usize,
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
@@ -83,6 +87,7 @@ impl<'a> Walk<'a> {
             returning: false,
             depth: Depth::Deep,
             too_deep: false,
+            comparisons: 0,
             view_depth: 0,
             view_expansions: 0,
             views_seen: BTreeSet::new(),
@@ -288,6 +293,9 @@ impl<'a> Walk<'a> {
 
     /// A column name in an expression.
     fn column(&mut self, column: &mut pb::ColumnRef) {
+        if !self.afford() {
+            return;
+        }
         let fields = parse::strings(&column.fields);
         let (qualifier, last) = match fields.as_slice() {
             [] => return,
@@ -313,6 +321,16 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+    }
+
+    /// Whether one more name may be compared with all entries.
+    pub(crate) fn afford(&mut self) -> bool {
+        self.comparisons += self.levels.iter().map(|l| l.entries.len() + 1).sum::<usize>();
+        let affordable = self.comparisons <= COMPARISONS_MAX;
+        if !affordable {
+            self.opaque(OpaqueReason::Limit("too many names in too many relations".into()));
+        }
+        affordable
     }
 
     fn star(&mut self) {
