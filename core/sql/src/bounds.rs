@@ -6,6 +6,9 @@ use writ_model::Relation;
 use crate::children::{Children, Visitor, descend};
 use crate::parse;
 
+/// So many arms of an OR are compared with each other.
+const ARMS_MAX: usize = 64;
+
 /// Whether `condition` can be false for a row of `target`.
 pub(crate) fn bounds(condition: &Node, target: Option<&Relation>) -> bool {
     !always(condition, target)
@@ -77,6 +80,7 @@ fn boolean(expression: &pb::BoolExpr, target: Option<&Relation>) -> bool {
 
 /// Whether two arms are a condition and its opposite.
 fn covers(arms: &[Node]) -> bool {
+    let arms = arms.get(..ARMS_MAX).unwrap_or(arms);
     let pairs =
         arms.iter().enumerate().flat_map(|(at, a)| arms.iter().skip(at + 1).map(move |b| (a, b)));
     pairs.into_iter().any(|(a, b)| opposite(a, b) || opposite(b, a))

@@ -235,11 +235,11 @@ impl Walk<'_> {
     /// An operator name as written: one of another schema calls that schema's function.
     pub(crate) fn operator(&mut self, name: &[pg_query::Node]) {
         let name = parse::strings(name);
-        if let [schema, operator] = name.as_slice() {
-            if schema != "pg_catalog" {
-                let name = format!("operator {schema}.{operator}");
-                self.opaque(OpaqueReason::UntrustedFunction(name));
-            }
+        if let [schema, operator] = name.as_slice()
+            && schema != "pg_catalog"
+        {
+            let name = format!("operator {schema}.{operator}");
+            self.opaque(OpaqueReason::UntrustedFunction(name));
         }
     }
 }

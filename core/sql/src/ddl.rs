@@ -4,9 +4,9 @@ use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::facts::SessionEffect;
 use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
+use crate::change::all_columns;
 use crate::children::{Children, Visitor};
 use crate::parse;
-use crate::query::all_columns;
 use crate::scope::Entry;
 use crate::walk::Walk;
 
@@ -31,6 +31,31 @@ impl Walk<'_> {
             }
             Some(NodeEnum::IndexStmt(index)) => self.index(index),
             Some(NodeEnum::AlterTableStmt(alter)) => self.alter_table(alter),
+            Some(NodeEnum::DropStmt(drop)) => self.drop(drop),
+            Some(NodeEnum::GrantStmt(grant)) => {
+                self.kind(Kind::Grant);
+                for object in &grant.objects {
+                    self.named(Some(object));
+                }
+                self.effect(SessionEffect::Names);
+            }
+            Some(NodeEnum::CreateSeqStmt(create)) => {
+                self.kind(Kind::Create);
+                if let Some(sequence) = &create.sequence {
+                    self.define(sequence);
+                }
+            }
+            Some(NodeEnum::AlterSeqStmt(alter)) => {
+                self.kind(Kind::Alter);
+                self.altered(alter.sequence.as_ref(), false);
+            }
+            _ => self.relabel(node),
+        }
+    }
+
+    /// A statement that gives something another name, schema, owner or note.
+    fn relabel(&mut self, node: &mut Node) {
+        match node.node.as_mut() {
             Some(NodeEnum::RenameStmt(rename)) => {
                 self.kind(Kind::Alter);
                 self.altered(rename.relation.as_ref(), true);
@@ -50,7 +75,6 @@ impl Walk<'_> {
                 self.named(alter.object.as_deref());
                 self.definitions_change();
             }
-            Some(NodeEnum::DropStmt(drop)) => self.drop(drop),
             Some(NodeEnum::CommentStmt(comment)) => {
                 self.kind(Kind::Alter);
                 self.named(comment.object.as_deref());
@@ -58,23 +82,6 @@ impl Walk<'_> {
             Some(NodeEnum::SecLabelStmt(label)) => {
                 self.kind(Kind::Alter);
                 self.named(label.object.as_deref());
-            }
-            Some(NodeEnum::GrantStmt(grant)) => {
-                self.kind(Kind::Grant);
-                for object in &grant.objects {
-                    self.named(Some(object));
-                }
-                self.effect(SessionEffect::Names);
-            }
-            Some(NodeEnum::CreateSeqStmt(create)) => {
-                self.kind(Kind::Create);
-                if let Some(sequence) = &create.sequence {
-                    self.define(sequence);
-                }
-            }
-            Some(NodeEnum::AlterSeqStmt(alter)) => {
-                self.kind(Kind::Alter);
-                self.altered(alter.sequence.as_ref(), false);
             }
             _ => self.code(node),
         }
@@ -159,7 +166,9 @@ impl Walk<'_> {
             }
             Some(NodeEnum::Constraint(constraint)) => {
                 if let Some(referenced) = constraint.pktable.as_ref() {
-                    self.mention_one(referenced);
+                    let found = self.mention_one(referenced);
+                    // Whether a value exists there is an answer about the column.
+                    self.reads_rows(found.as_ref(), &parse::strings(&constraint.pk_attrs));
                 }
                 constraint.raw_expr.children(self);
                 constraint.where_clause.children(self);
@@ -194,7 +203,7 @@ impl Walk<'_> {
             run(self);
         }
         if let Some(into) = create.into.as_mut() {
-            self.into_clause(into);
+            self.note_into(into);
         }
     }
 
@@ -312,11 +321,12 @@ impl Walk<'_> {
                 [] => continue,
             };
             let relation = self.names.resolve(self.catalog, schema, name);
-            if let crate::names::Resolved::Relation(found) = relation {
-                if is_relation(drop.remove_type()) && !self.planning {
-                    // The view below a dropped view is not written.
-                    self.note_write(found, &all_columns(Some(found)));
-                }
+            if let crate::names::Resolved::Relation(found) = relation
+                && is_relation(drop.remove_type())
+                && !self.planning
+            {
+                // The view below a dropped view is not written.
+                self.note_write(found, &all_columns(Some(found)));
             }
         }
         self.effect(SessionEffect::Names);
@@ -337,6 +347,58 @@ impl Walk<'_> {
                 });
                 self.definitions_change();
             }
+            Some(NodeEnum::CreateStatsStmt(stats)) => {
+                self.kind(Kind::Create);
+                self.facts.defines.insert(parse::strings(&stats.defnames).join("."));
+                self.mention(&stats.relations.clone());
+                let table = stats.relations.first().and_then(|n| match &n.node {
+                    Some(NodeEnum::RangeVar(r)) => Some(r.clone()),
+                    _ => None,
+                });
+                self.over(table.as_ref(), |walk| stats.exprs.children(walk));
+                self.effect(SessionEffect::Definitions);
+            }
+            Some(NodeEnum::CreateDomainStmt(create)) => {
+                self.kind(Kind::Create);
+                self.facts.defines.insert(parse::strings(&create.domainname).join("."));
+                self.elements(&mut create.constraints);
+                self.definitions_change();
+            }
+            Some(NodeEnum::AlterDomainStmt(alter)) => {
+                self.kind(Kind::Alter);
+                self.facts.defines.insert(parse::strings(&alter.type_name).join("."));
+                if let Some(definition) = alter.def.as_deref_mut() {
+                    self.loose(|walk| walk.element(definition));
+                }
+                self.definitions_change();
+            }
+            Some(
+                NodeEnum::CreatePolicyStmt(_)
+                | NodeEnum::AlterPolicyStmt(_)
+                | NodeEnum::CreateTrigStmt(_)
+                | NodeEnum::RuleStmt(_),
+            ) => self.hook(node),
+            Some(other) => {
+                if attaches_code(other) {
+                    let what = "code behind an operator, a cast or an event".to_owned();
+                    self.opaque(OpaqueReason::UntrustedFunction(what));
+                }
+                if let Some(kind) = plain(other) {
+                    self.kind(kind);
+                    self.effect(SessionEffect::Names);
+                    self.definitions_change();
+                } else {
+                    self.kind(Kind::Unknown);
+                    self.opaque(OpaqueReason::UnknownNode("a statement".into()));
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Policies, triggers and rules: conditions over the rows of one relation.
+    fn hook(&mut self, node: &mut Node) {
+        match node.node.as_mut() {
             Some(NodeEnum::CreatePolicyStmt(policy)) => {
                 self.kind(Kind::Create);
                 let table = policy.table.clone();
@@ -344,7 +406,6 @@ impl Walk<'_> {
                     policy.qual.children(walk);
                     policy.with_check.children(walk);
                 });
-                self.definitions_change();
             }
             Some(NodeEnum::AlterPolicyStmt(policy)) => {
                 self.kind(Kind::Alter);
@@ -353,7 +414,6 @@ impl Walk<'_> {
                     policy.qual.children(walk);
                     policy.with_check.children(walk);
                 });
-                self.definitions_change();
             }
             Some(NodeEnum::CreateTrigStmt(trigger)) => {
                 self.kind(Kind::Create);
@@ -366,7 +426,6 @@ impl Walk<'_> {
                     self.mention_one(other);
                 }
                 self.over(table.as_ref(), |walk| trigger.when_clause.children(walk));
-                self.definitions_change();
             }
             Some(NodeEnum::RuleStmt(rule)) => {
                 self.kind(Kind::Create);
@@ -381,31 +440,25 @@ impl Walk<'_> {
                         walk.statement(action);
                     }
                 });
-                self.definitions_change();
             }
-            Some(NodeEnum::CreateStatsStmt(stats)) => {
-                self.kind(Kind::Create);
-                self.facts.defines.insert(parse::strings(&stats.defnames).join("."));
-                self.mention(&stats.relations.clone());
-                let table = stats.relations.first().and_then(|n| match &n.node {
-                    Some(NodeEnum::RangeVar(r)) => Some(r.clone()),
-                    _ => None,
-                });
-                self.over(table.as_ref(), |walk| stats.exprs.children(walk));
-                self.effect(SessionEffect::Definitions);
-            }
-            Some(other) => {
-                if let Some(kind) = plain(other) {
-                    self.kind(kind);
-                    self.effect(SessionEffect::Names);
-                    self.definitions_change();
-                } else {
-                    self.kind(Kind::Unknown);
-                    self.opaque(OpaqueReason::UnknownNode("a statement".into()));
-                }
-            }
-            None => {}
+            _ => {}
         }
+        self.definitions_change();
+    }
+}
+
+/// Whether a statement puts a function behind syntax in which no later analysis can see the call.
+fn attaches_code(statement: &NodeEnum) -> bool {
+    match statement {
+        NodeEnum::DefineStmt(define) => define.kind() == pb::ObjectType::ObjectOperator,
+        NodeEnum::CreateCastStmt(cast) => cast.func.is_some(),
+        NodeEnum::CreateOpClassStmt(_)
+        | NodeEnum::CreateConversionStmt(_)
+        | NodeEnum::CreateTransformStmt(_)
+        | NodeEnum::CreateEventTrigStmt(_)
+        | NodeEnum::CreateAmStmt(_)
+        | NodeEnum::CreatePlangStmt(_) => true,
+        _ => false,
     }
 }
 
@@ -436,7 +489,6 @@ fn plain(statement: &NodeEnum) -> Option<Kind> {
         N::CompositeTypeStmt(_)
         | N::CreateEnumStmt(_)
         | N::CreateRangeStmt(_)
-        | N::CreateDomainStmt(_)
         | N::DefineStmt(_)
         | N::CreateOpClassStmt(_)
         | N::CreateOpFamilyStmt(_)
@@ -450,7 +502,6 @@ fn plain(statement: &NodeEnum) -> Option<Kind> {
         // The elements of CREATE SCHEMA are statements of their own: none is looked into.
         N::CreateSchemaStmt(create) if create.schema_elts.is_empty() => Kind::Create,
         N::AlterCollationStmt(_)
-        | N::AlterDomainStmt(_)
         | N::AlterFunctionStmt(_)
         | N::AlterObjectDependsStmt(_)
         | N::AlterOperatorStmt(_)

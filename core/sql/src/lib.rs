@@ -2,11 +2,15 @@
 //! what cannot be known is `opaque` in the facts (E2), and a text with masked relations is rewritten
 //! at the source (E3) or refused.
 //!
+//! A statement that stores what it reads (INSERT … SELECT, CREATE TABLE AS, UPDATE … FROM) stores the
+//! masked values: what a principal cannot see it cannot copy.
+//!
 //! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
 mod bounds;
 mod calls;
+mod change;
 mod children;
 mod ddl;
 mod limits;
@@ -28,6 +32,7 @@ use pg_query::protobuf as pb;
 use writ_model::facts::SessionEffect;
 use writ_model::{Catalog, ColumnMasks, OpaqueReason, StatementFacts, StatementKind};
 
+use limits::Depth;
 use walk::Walk;
 
 /// What a text does, and the text, which the rewrite starts from again.
@@ -49,8 +54,8 @@ pub enum Rewrite {
 /// Analyses a text. Never fails: what is not known is in [`StatementFacts::opaque`].
 #[must_use]
 pub fn analyze(text: &str, catalog: &Catalog, names: &Names) -> Analysis {
-    let facts = parse::with_stack(text, || facts_of(text, catalog, names)).unwrap_or_else(|why| {
-        StatementFacts {
+    let facts = parse::with_stack(text, |depth| facts_of(text, catalog, names, depth))
+        .unwrap_or_else(|why| StatementFacts {
             kinds: [StatementKind::Unknown].into(),
             statements: 1,
             opaque: [why].into(),
@@ -61,20 +66,26 @@ pub fn analyze(text: &str, catalog: &Catalog, names: &Names) -> Analysis {
             ]
             .into(),
             ..StatementFacts::default()
-        }
-    });
+        });
     Analysis { text: text.to_owned(), facts }
 }
 
-fn facts_of(text: &str, catalog: &Catalog, names: &Names) -> Result<StatementFacts, OpaqueReason> {
+/// `None` where a small stack cannot hold the definitions of the views that the text names.
+fn facts_of(
+    text: &str,
+    catalog: &Catalog,
+    names: &Names,
+    depth: Depth,
+) -> Result<Option<StatementFacts>, OpaqueReason> {
     if !names.standard_conforming_strings && text.contains('\\') {
         let why = "a backslash while standard_conforming_strings is off".to_owned();
         return Err(OpaqueReason::Session(why));
     }
     let mut tree = parse::parse(text)?;
     let mut walk = Walk::new(catalog, names, None);
+    walk.depth = depth;
     walk_all(&mut walk, &mut tree);
-    Ok(walk.into_facts())
+    Ok((!walk.too_deep).then(|| walk.into_facts()))
 }
 
 /// Walks every statement of a text in order.
@@ -123,14 +134,18 @@ impl Analysis {
         if let Some(reason) = self.facts.opaque.iter().find(unseen) {
             return Err(reason.clone());
         }
-        parse::with_stack(&self.text, || {
+        parse::with_stack(&self.text, |depth| {
+            if depth == Depth::Shallow {
+                // The rewrite is deeper than the text.
+                return Ok(None);
+            }
             let mut tree = parse::parse(&self.text)?;
             let mut walk = Walk::new(catalog, names, Some(masks));
             walk_all(&mut walk, &mut tree);
             if let Some(reason) = walk.refusal.take() {
                 return Err(reason);
             }
-            parse::print(&tree).map(Rewrite::Text)
+            parse::print(&tree).map(Rewrite::Text).map(Some)
         })
     }
 }

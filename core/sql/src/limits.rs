@@ -9,13 +9,14 @@ pub const NESTING_MAX: usize = 500;
 /// The deepest nesting of comments: the C scanner is quadratic in it.
 pub(crate) const COMMENT_NESTING_MAX: usize = 32;
 /// The most tokens of all open list elements: bounds the depth of operator and join chains.
-pub(crate) const CHAIN_TOKENS_MAX: usize = 16_000;
+pub(crate) const CHAIN_TOKENS_MAX: usize = 8_000;
 /// The longest run of operator characters: the C scanner is quadratic in it.
 pub(crate) const OPERATOR_RUN_MAX: usize = 64;
 /// The most statements in one text.
 pub const STATEMENTS_MAX: usize = 10_000;
-/// A text whose chains and nesting stay below this is parsed on the caller's stack.
-const SHALLOW_TOKENS_MAX: usize = 60;
+/// A text with at most this many open tokens is parsed on the caller's stack. Without optimisation
+/// one level of subqueries, two tokens, takes 120 KB, and one of operators 45 KB.
+const SHALLOW_TOKENS_MAX: usize = 16;
 
 /// How a text must be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

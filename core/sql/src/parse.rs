@@ -9,24 +9,26 @@ use crate::limits::{self, Depth};
 /// The stack of the thread that parses deep texts, in bytes; only touched pages are backed.
 const DEEP_STACK_BYTES: usize = 256 << 20;
 
-/// Runs `work` on a stack that fits `text`; every tree must be dropped inside `work`.
+/// Runs `work` on the caller's stack where `text` is shallow. Where it is not, or `work` gives `None`,
+/// runs it on a large stack. Every tree must be dropped inside `work`.
 pub(crate) fn with_stack<T: Send>(
     text: &str,
-    work: impl FnOnce() -> Result<T, OpaqueReason> + Send,
+    work: impl Fn(Depth) -> Result<Option<T>, OpaqueReason> + Sync,
 ) -> Result<T, OpaqueReason> {
-    match limits::check(text)? {
-        Depth::Shallow => work(),
-        Depth::Deep => std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .stack_size(DEEP_STACK_BYTES)
-                .spawn_scoped(scope, work)
-                .map_err(|e| OpaqueReason::Limit(format!("no thread for a deep statement: {e}")))?
-                .join()
-                .map_err(|_| {
-                    OpaqueReason::Limit("the analysis of a deep statement failed".into())
-                })?
-        }),
+    if limits::check(text)? == Depth::Shallow
+        && let Some(done) = work(Depth::Shallow)?
+    {
+        return Ok(done);
     }
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .stack_size(DEEP_STACK_BYTES)
+            .spawn_scoped(scope, || work(Depth::Deep))
+            .map_err(|e| OpaqueReason::Limit(format!("no thread for a deep statement: {e}")))?
+            .join()
+            .map_err(|_| OpaqueReason::Limit("the analysis of a deep statement failed".into()))??
+            .ok_or_else(|| OpaqueReason::Limit("the statement is too deep".into()))
+    })
 }
 
 /// Parses `text` by the server's grammar. The caller has checked the limits.

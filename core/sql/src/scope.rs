@@ -159,21 +159,21 @@ pub(crate) fn family<'a>(
     let mut found = vec![relation];
     let mut up: Vec<u32> = relation.parents.clone();
     while let Some(oid) = up.pop() {
-        if let Some(parent) = catalog.relation_by_oid(oid) {
-            if !found.iter().any(|f| f.oid == oid) {
-                found.push(parent);
-                up.extend(&parent.parents);
-            }
+        if let Some(parent) = catalog.relation_by_oid(oid)
+            && !found.iter().any(|f| f.oid == oid)
+        {
+            found.push(parent);
+            up.extend(&parent.parents);
         }
     }
     let mut down: Vec<u32> =
         if only { Vec::new() } else { catalog.children(relation.oid).to_vec() };
     while let Some(oid) = down.pop() {
-        if let Some(child) = catalog.relation_by_oid(oid) {
-            if !found.iter().any(|f| f.oid == oid) {
-                found.push(child);
-                down.extend(catalog.children(oid));
-            }
+        if let Some(child) = catalog.relation_by_oid(oid)
+            && !found.iter().any(|f| f.oid == oid)
+        {
+            found.push(child);
+            down.extend(catalog.children(oid));
         }
     }
     found

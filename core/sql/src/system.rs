@@ -25,6 +25,7 @@ const SENSITIVE: &[SystemColumn] = &[
     (CATALOG, "pg_stats_ext_exprs", "most_common_vals"),
     (CATALOG, "pg_stats_ext_exprs", "histogram_bounds"),
     (CATALOG, "pg_stats_ext_exprs", "most_common_elems"),
+    (CATALOG, "pg_attribute", "attmissingval"),
     (CATALOG, "pg_user_mapping", "umoptions"),
     (CATALOG, "pg_user_mappings", "umoptions"),
     (CATALOG, "pg_subscription", "subconninfo"),

@@ -4,9 +4,9 @@ use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::facts::SessionEffect;
 use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
+use crate::change::all_columns;
 use crate::children::{Children, Visitor};
 use crate::names::Resolved;
-use crate::query::all_columns;
 use crate::scope::Entry;
 use crate::walk::Walk;
 use crate::{mask, parse};
@@ -248,11 +248,11 @@ impl Walk<'_> {
             }
             Some(NodeEnum::RefreshMatViewStmt(refresh)) => {
                 self.kind(Kind::Maintenance);
-                if let Some(relation) = &refresh.relation {
-                    if let Resolved::Relation(found) = self.resolve(relation) {
-                        let found = found.clone();
-                        self.write(&found, &all_columns(Some(&found)), true);
-                    }
+                if let Some(relation) = &refresh.relation
+                    && let Resolved::Relation(found) = self.resolve(relation)
+                {
+                    let found = found.clone();
+                    self.write(&found, &all_columns(Some(&found)), true);
                 }
             }
             Some(NodeEnum::LoadStmt(_) | NodeEnum::AlterSystemStmt(_)) => self.kind(Kind::Server),

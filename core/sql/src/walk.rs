@@ -10,6 +10,7 @@ use writ_model::{
 };
 
 use crate::children::{Children, Visitor, descend};
+use crate::limits::Depth;
 use crate::names::{Names, Resolved};
 use crate::scope::{Entry, Hit, Level, SYSTEM_COLUMNS, Source, family};
 use crate::{mask, parse, system};
@@ -18,6 +19,9 @@ use crate::{mask, parse, system};
 const VIEW_DEPTH_MAX: usize = 16;
 /// One rewrite puts at most this many view definitions into the text.
 const VIEW_EXPANSIONS_MAX: usize = 256;
+
+/// Range entries that the names of one text may be compared with: bounds the work of hostile texts.
+const COMPARISONS_MAX: usize = 300_000;
 
 type Uses = BTreeMap<(String, String), (u32, BTreeSet<String>)>;
 
@@ -50,6 +54,11 @@ pub(crate) struct Walk<'a> {
     replacement: Option<NodeEnum>,
     /// Whether the walk is in a RETURNING list.
     pub(crate) returning: bool,
+    /// The stack that the walk runs on.
+    pub(crate) depth: Depth,
+    /// Whether the stack was too small to follow a view.
+    pub(crate) too_deep: bool,
+    comparisons: usize,
     view_depth: usize,
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
@@ -76,6 +85,9 @@ impl<'a> Walk<'a> {
             pinned_setting: None,
             replacement: None,
             returning: false,
+            depth: Depth::Deep,
+            too_deep: false,
+            comparisons: 0,
             view_depth: 0,
             view_expansions: 0,
             views_seen: BTreeSet::new(),
@@ -249,6 +261,10 @@ impl<'a> Walk<'a> {
         view: &Relation,
         definition: &str,
     ) -> Result<Box<pb::SelectStmt>, OpaqueReason> {
+        if self.depth == Depth::Shallow {
+            self.too_deep = true;
+            return Err(OpaqueReason::Limit("a view on a small stack".into()));
+        }
         self.view_expansions += 1;
         if self.view_depth >= VIEW_DEPTH_MAX || self.view_expansions > VIEW_EXPANSIONS_MAX {
             return Err(OpaqueReason::Limit(format!("views below {} are too many", view.name)));
@@ -277,6 +293,9 @@ impl<'a> Walk<'a> {
 
     /// A column name in an expression.
     fn column(&mut self, column: &mut pb::ColumnRef) {
+        if !self.afford() {
+            return;
+        }
         let fields = parse::strings(&column.fields);
         let (qualifier, last) = match fields.as_slice() {
             [] => return,
@@ -302,6 +321,16 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+    }
+
+    /// Whether one more name may be compared with all entries.
+    pub(crate) fn afford(&mut self) -> bool {
+        self.comparisons += self.levels.iter().map(|l| l.entries.len() + 1).sum::<usize>();
+        let affordable = self.comparisons <= COMPARISONS_MAX;
+        if !affordable {
+            self.opaque(OpaqueReason::Limit("too many names in too many relations".into()));
+        }
+        affordable
     }
 
     fn star(&mut self) {
@@ -330,11 +359,11 @@ impl<'a> Walk<'a> {
     /// A column in an expression. In RETURNING a masked column of the target gives way to its mask.
     fn read_column(&mut self, entry: &Entry, column: &str) {
         let mut entry = entry.clone();
-        if let (true, true, Some(masks)) = (self.returning, entry.target, self.masks) {
-            if let Some(masked) = self.masked_value(&entry, column, masks) {
-                self.replacement = Some(masked);
-                entry.target = false;
-            }
+        if let (true, true, Some(masks)) = (self.returning, entry.target, self.masks)
+            && let Some(masked) = self.masked_value(&entry, column, masks)
+        {
+            self.replacement = Some(masked);
+            entry.target = false;
         }
         self.read_entry(&entry, Some(column));
     }

@@ -220,6 +220,7 @@ fn hostile_texts_are_opaque_and_cheap() {
         format!("SELECT 1{}", " UNION SELECT 1".repeat(50_000)),
         format!("SELECT 1 FROM a{}", " JOIN a ON true".repeat(50_000)),
         "SELECT 1;".repeat(20_000),
+        format!("SELECT id{} FROM plain{}", ",id".repeat(9_000), ",plain".repeat(9_000)),
         "x".repeat(2 << 20),
         "SELECT '\0'".to_owned(),
         "SELECT 'unfinished".to_owned(),

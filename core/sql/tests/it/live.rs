@@ -3,7 +3,7 @@
 
 use writ_model::mask::ColumnMask;
 use writ_model::{Catalog, ColumnMasks, MaskKind};
-use writ_sql::{Names, Rewrite, analyze, sensitive_system_columns};
+use writ_sql::{Names, Rewrite, SystemColumn, analyze, sensitive_system_columns};
 
 use crate::leaks::LEAKS;
 use crate::server::Server;
@@ -243,6 +243,71 @@ fn psql_describes_everything() {
     assert!(!out.contains("ERROR"), "{out}");
     let texts = server.logged(from);
     assert!(texts.len() > 60, "{}", texts.len());
+    all_understood(&server, &texts);
+}
+
+/// In the manner of drivers and designers that look at a schema.
+const INTROSPECTION: &[&str] = &[
+    "SELECT current_database() AS cat, n.nspname AS schem, c.relname AS name, \
+     CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'v' THEN 'VIEW' ELSE NULL END AS kind, d.description \
+     FROM pg_catalog.pg_namespace n, pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_description d \
+     ON (c.oid = d.objoid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass) \
+     WHERE c.relnamespace = n.oid AND c.relname LIKE E'cust\\\\_%' ORDER BY kind, schem, name",
+    "SELECT * FROM (SELECT n.nspname, a.attname, a.atttypid, a.attnotnull OR (t.typtype = 'd' AND \
+     t.typnotnull) AS attnotnull, row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum) AS at, \
+     nullif(a.attidentity, '') AS identity, pg_catalog.pg_get_expr(def.adbin, def.adrelid) AS adsrc \
+     FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON (c.relnamespace = n.oid) \
+     JOIN pg_catalog.pg_attribute a ON (a.attrelid = c.oid) \
+     JOIN pg_catalog.pg_type t ON (a.atttypid = t.oid) \
+     LEFT JOIN pg_catalog.pg_attrdef def ON (a.attrelid = def.adrelid AND a.attnum = def.adnum) \
+     WHERE a.attnum > 0 AND NOT a.attisdropped) c WHERE true ORDER BY nspname, at",
+    "SELECT r.column_name, (r.keys).n, (r.keys).x FROM (SELECT a.attname AS column_name, \
+     information_schema._pg_expandarray(i.indkey) AS keys FROM pg_index i \
+     JOIN pg_attribute a ON a.attrelid = i.indrelid) r",
+    "SELECT c.column_name, c.data_type, c.column_default FROM information_schema.columns c \
+     WHERE c.table_schema = ANY (current_schemas(false)) ORDER BY c.ordinal_position",
+    "SELECT t.oid, t.typname, e.enumlabel FROM pg_type t LEFT JOIN pg_enum e ON e.enumtypid = t.oid \
+     WHERE t.oid = 'mood'::regtype OR t.typelem IN (SELECT oid FROM pg_type) ORDER BY e.enumsortorder",
+    "SELECT conname, pg_get_constraintdef(oid, true), conkey[1] FROM pg_constraint \
+     WHERE conrelid = 'public.customers'::regclass AND contype IN ('p', 'u', 'f')",
+    "SELECT name, setting FROM pg_settings WHERE name IN ('TimeZone', 'server_encoding')",
+    "SELECT usename, datname, state FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+    "SELECT relname, n_live_tup, pg_total_relation_size(relid) FROM pg_stat_user_tables",
+    "SELECT l.pid, l.mode, c.relname FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation",
+];
+
+#[test]
+fn introspection_is_understood() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(SCHEMA), "");
+    let texts: Vec<String> = INTROSPECTION.iter().map(|t| (*t).to_owned()).collect();
+    all_understood(&server, &texts);
+    let out = server.script(&texts.join(";\n"));
+    assert!(!out.contains("ERROR"), "the texts are good to begin with: {out}");
+}
+
+#[test]
+fn sensitive_system_columns_are_masked() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(SCHEMA), "");
+    assert_eq!(server.script(&format!("{} ANALYZE;", WORLDS.concat())), "");
+    let control = server.script("SELECT * FROM pg_stats");
+    assert!(control.contains("CANAR"), "{control}");
+    let catalog = server.catalog();
+    // Some came with later versions.
+    let exists = |(schema, relation, column): &&SystemColumn| {
+        catalog.relation(schema, relation).is_some_and(|r| r.column(column).is_some())
+    };
+    assert!(sensitive_system_columns().iter().filter(exists).count() > 25);
+    let mut texts: Vec<String> = sensitive_system_columns()
+        .iter()
+        .filter(exists)
+        .map(|(schema, relation, column)| {
+            format!("SELECT *, {column} AS again FROM {schema}.{relation}")
+        })
+        .collect();
+    texts.push("SELECT most_common_vals::text::text[] FROM pg_stats".to_owned());
+    texts.push("COPY pg_authid TO STDOUT".to_owned());
     all_understood(&server, &texts);
 }
 

@@ -8,3 +8,4 @@ mod opaque;
 mod rewrite;
 mod server;
 mod shop;
+mod total;

@@ -5,6 +5,7 @@ use writ_sql::Names;
 
 use crate::shop::outcome;
 
+#[allow(clippy::needless_pass_by_value)]
 fn check(text: &str, want: Expect) {
     want.assert_eq(&outcome(text, &Names::default()));
 }
