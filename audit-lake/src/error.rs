@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use writ_audit::{ChainError, DecodeError};
+use writ_audit::{ChainError, ChainHash, DecodeError};
 
 /// Why records were not taken in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,21 @@ pub enum IngestError {
         said_source: String,
         /// As its bytes say.
         said_seq: u64,
+    },
+    /// The source ships another record under a number that the lake has already.
+    #[error(
+        "source {source_name}: record {seq} is in the lake already with another content (its chain hash there is \
+         {committed}, here {shipped}); this source has forked, for instance from a restored disk: give it a new name"
+    )]
+    Forked {
+        /// Whose record.
+        source_name: String,
+        /// Which record.
+        seq: u64,
+        /// The chain hash in the lake.
+        committed: ChainHash,
+        /// The chain hash as shipped now.
+        shipped: ChainHash,
     },
     /// The commit failed; nothing of the batch is in the lake.
     #[error("the lake could not commit: {0}; ship the batch again")]
@@ -112,14 +127,14 @@ pub enum LakeError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The TLS files are bad: the lake does not serve without them.
-    #[error("TLS: {path}: {reason}; the lake does not serve without TLS")]
-    Tls {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    /// The certificate cannot be used: the lake does not serve without one.
+    #[error(
+        "TLS: {0}; the lake does not serve without TLS: remove identity.pb from its data directory and enrol again"
+    )]
+    Tls(String),
+    /// Enrolment, or the configuration to follow.
+    #[error(transparent)]
+    Node(#[from] writ_proto::node::NodeError),
     /// The SQL engine could not be set up.
     #[error("SQL: {0}")]
     Sql(#[from] datafusion::error::DataFusionError),

@@ -55,17 +55,46 @@ impl std::fmt::Debug for Ingest {
     }
 }
 
-#[async_trait]
-impl IngestPort for Ingest {
-    async fn append(&self, source: &str, framed: Vec<Framed>) -> Result<AckedSeq, IngestError> {
+/// A batch that the writer has, and whose commit is still to come.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<AckedSeq, IngestError>>);
+
+impl Pending {
+    /// Waits for the commit.
+    pub async fn committed(self) -> Result<AckedSeq, IngestError> {
+        self.0.await.map_err(|_| IngestError::Stopping)?
+    }
+}
+
+impl Ingest {
+    /// Queues a batch; batches that are queued one after the other are taken in that order.
+    pub async fn submit(&self, source: &str, framed: Vec<Framed>) -> Result<Pending, IngestError> {
         let (reply, answer) = oneshot::channel();
         let append = Append { source: source.to_owned(), framed, reply };
         self.queue.send(append).await.map_err(|_| IngestError::Stopping)?;
-        answer.await.map_err(|_| IngestError::Stopping)?
+        Ok(Pending(answer))
+    }
+}
+
+#[async_trait]
+impl IngestPort for Ingest {
+    async fn append(&self, source: &str, framed: Vec<Framed>) -> Result<AckedSeq, IngestError> {
+        self.submit(source, framed).await?.committed().await
     }
 
     async fn resume(&self, source: &str) -> Result<ChainState, IngestError> {
         Ok(self.shared.position().heads.get(source).copied().unwrap_or_default())
+    }
+}
+
+/// From the first waiting record to its commit, at most, unless configured.
+pub const COMMIT_INTERVAL: Duration = Duration::from_millis(300);
+/// From the first unsealed commit to its checkpoint, at most, unless configured.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Default for Cadence {
+    fn default() -> Self {
+        Self { commit: COMMIT_INTERVAL, checkpoint: CHECKPOINT_INTERVAL }
     }
 }
 

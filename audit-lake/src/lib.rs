@@ -2,17 +2,24 @@
 //! checkpoints, answers SQL over them, and verifies all of it offline.
 
 pub mod app;
+mod auth;
 pub mod checkpoints;
 pub mod columns;
 pub mod error;
+mod grpc;
 pub mod ingest;
 pub mod keys;
 pub mod lake;
+mod listen;
+mod peer;
 pub mod pg;
 mod provider;
 pub mod row;
 pub mod sql;
+pub mod storage;
 pub mod table;
+mod tls;
+pub mod verify;
 mod views;
 
 pub use error::{IngestError, LakeError, StoreError};

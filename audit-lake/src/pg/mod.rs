@@ -4,7 +4,7 @@ mod read_only;
 mod startup;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::hooks::set_show::SetShowHook;
@@ -16,12 +16,14 @@ use datafusion_postgres::pgwire::api::{ConnectionManager, PgWireServerHandlers};
 use datafusion_postgres::pgwire::tokio::process_socket;
 use datafusion_postgres::{DfSessionService, QueryHook};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use writ_model::PrincipalId;
 use writ_proto::node::Clock;
 
+use crate::listen;
 use crate::sql::SqlEngine;
 use read_only::ReadOnlyHook;
 use startup::Startup;
@@ -34,6 +36,8 @@ pub const CONNECTIONS_MAX: usize = 64;
 pub struct Identity {
     /// The principal, for the log.
     pub principal: String,
+    /// The principal and everyone it acts for: the session ends with any of them.
+    pub involved: Vec<PrincipalId>,
 }
 
 /// Why somebody may not read the lake.
@@ -69,6 +73,8 @@ pub struct PgPorts {
     pub clock: Clock,
     /// The certificate; a new one is used from the next connection on.
     pub tls: watch::Receiver<Arc<rustls::ServerConfig>>,
+    /// Whose sessions end now.
+    pub end_sessions: broadcast::Sender<PrincipalId>,
 }
 
 impl std::fmt::Debug for PgPorts {
@@ -104,26 +110,21 @@ pub async fn serve(listener: TcpListener, ports: PgPorts, stop: CancellationToke
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let manager = Arc::new(ConnectionManager::new());
     loop {
-        let accepted = tokio::select! {
+        let (socket, peer) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let (socket, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept");
-                continue;
-            }
+            accepted = listen::accept(&listener) => accepted,
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             tracing::warn!(%peer, "closed: {CONNECTIONS_MAX} auditors are connected already");
             continue;
         };
         let (ports, manager, stop) = (ports.clone(), Arc::clone(&manager), stop.clone());
+        let (user, ended) = (Arc::new(OnceLock::new()), ports.end_sessions.subscribe());
         tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = connection(socket, peer, ports, manager) => {}
+                () = revoked(Arc::clone(&user), ended) => tracing::info!(%peer, "session ended by an administrator"),
+                () = connection(socket, peer, ports, manager, user) => {}
             }
             drop(place);
         });
@@ -132,11 +133,25 @@ pub async fn serve(listener: TcpListener, ports: PgPorts, stop: CancellationToke
     tasks.wait().await;
 }
 
+/// Returns when the principal who has logged in here, or one it acts for, is to be logged out.
+async fn revoked(user: Arc<OnceLock<Identity>>, mut ended: broadcast::Receiver<PrincipalId>) {
+    loop {
+        match ended.recv().await {
+            Ok(id) if user.get().is_some_and(|user| user.involved.contains(&id)) => return,
+            Ok(_) => {}
+            // Missed some: it may have been one of them.
+            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
 async fn connection(
     socket: TcpStream,
     peer: SocketAddr,
     ports: PgPorts,
     manager: Arc<ConnectionManager>,
+    user: Arc<OnceLock<Identity>>,
 ) {
     let context = match ports.engine.session().await {
         Ok(context) => Arc::new(context),
@@ -154,7 +169,7 @@ async fn connection(
     let acceptor = TlsAcceptor::from(Arc::clone(&ports.tls.borrow()));
     let handlers = Connection {
         service: Arc::new(DfSessionService::new_with_hooks(context, hooks)),
-        startup: Arc::new(Startup::new(ports.authenticator, ports.clock, Arc::clone(&manager))),
+        startup: Arc::new(Startup::new(&ports, Arc::clone(&manager), user)),
         cancel: Arc::new(DefaultCancelHandler::new(manager)),
     };
     if let Err(error) = process_socket(socket, Some(acceptor), handlers).await {

@@ -1,7 +1,7 @@
 //! Authentication of auditors: TLS first, then a token as the password.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use datafusion_postgres::pgwire::api::auth::{
@@ -16,32 +16,35 @@ use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::startup::Authentication;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use futures::{Sink, SinkExt};
-use writ_model::sqlstate::{AUTHENTICATION, BAD_PASSWORD, SqlState};
+use writ_model::sqlstate::{AUTHENTICATION, BAD_PASSWORD, PROTOCOL_VIOLATION, SqlState};
 use writ_proto::node::Clock;
 
-use super::{AuthError, Authenticator};
+use super::{AuthError, Authenticator, Identity, PgPorts};
 
 pub(super) struct Startup {
     authenticator: Arc<dyn Authenticator>,
     clock: Clock,
     manager: Arc<ConnectionManager>,
+    user: Arc<OnceLock<Identity>>,
     parameters: DefaultServerParameterProvider,
     secrets: RandomPidSecretKeyGenerator,
 }
 
 impl Startup {
+    /// Who logs in is put into `user`.
     pub(super) fn new(
-        authenticator: Arc<dyn Authenticator>,
-        clock: Clock,
+        ports: &PgPorts,
         manager: Arc<ConnectionManager>,
+        user: Arc<OnceLock<Identity>>,
     ) -> Self {
         let mut parameters = DefaultServerParameterProvider::default();
         parameters.is_superuser = false;
         parameters.default_transaction_read_only = true;
         Self {
-            authenticator,
-            clock,
+            authenticator: Arc::clone(&ports.authenticator),
+            clock: Arc::clone(&ports.clock),
             manager,
+            user,
             parameters,
             secrets: RandomPidSecretKeyGenerator::default(),
         }
@@ -87,6 +90,9 @@ impl StartupHandler for Startup {
                         AuthError::NotAllowed(_) => fatal(AUTHENTICATION, error.to_string()),
                     })?;
                 tracing::info!(principal = %identity.principal, peer = %client.socket_addr(), "auditor connected");
+                if self.user.set(identity).is_err() {
+                    return Err(fatal(PROTOCOL_VIOLATION, "a second password".to_owned()));
+                }
                 let (pid, secret) = self.secrets.generate(client);
                 client.set_pid_and_secret_key(pid, secret.clone());
                 let (handle, guard) = self.manager.register(pid, secret);
