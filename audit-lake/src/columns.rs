@@ -48,6 +48,8 @@ const COLUMNS: &[(&str, Column)] = &[
     ("epoch", Column::Integer(|r| r.epoch)),
     ("approval_id", Column::Text(|r| r.approval_id.as_deref())),
     ("masked_columns", Column::Text(|r| r.masked_columns.as_deref())),
+    ("relations_read", Column::Text(|r| r.relations_read.as_deref())),
+    ("relations_written", Column::Text(|r| r.relations_written.as_deref())),
     ("functions", Column::Text(|r| r.functions.as_deref())),
     ("opaque", Column::Text(|r| r.opaque.as_deref())),
     ("rewritten", Column::Flag(|r| r.rewritten)),

@@ -1,6 +1,7 @@
 //! From a decoded record to the typed columns that SQL and other engines read. The verifier runs the same
 //! code over the canonical bytes, so an edited column cannot disagree with its record unseen (L2).
 
+use serde_json::Value;
 use writ_audit::{
     BindValue, BindValues, Body, ConnectionRefused, ControlEvent, Intent, Outcome, Record,
     RelationUse, SessionClosed, SessionOpened, SessionProfile, StatementProfile, TextValue,
@@ -54,6 +55,8 @@ pub struct Row {
     pub(crate) epoch: Option<i64>,
     pub(crate) approval_id: Option<String>,
     pub(crate) masked_columns: Option<String>,
+    pub(crate) relations_read: Option<String>,
+    pub(crate) relations_written: Option<String>,
     pub(crate) functions: Option<String>,
     pub(crate) opaque: Option<String>,
     pub(crate) rewritten: Option<bool>,
@@ -200,6 +203,8 @@ impl Row {
         } = profile;
         self.statement_text = Some(text_value(text));
         self.statement_kinds = list(kinds.iter().map(|kind| kind.as_str()));
+        self.relations_read = relation_list(reads);
+        self.relations_written = relation_list(writes);
         self.functions = list(functions);
         let opaque = opaque.iter().map(|part| format!("{}({})", part.reason, part.detail));
         self.opaque = list(opaque);
@@ -232,18 +237,48 @@ impl Row {
         self.event_seq = Some(bigint(*event_seq));
         self.event_kind = Some(kind.clone());
         self.actor = Some(actor.clone());
-        self.approval_id = approval_of(payload);
         self.payload = Some(payload.clone());
         self.event_hash = Some(hex::encode(hash));
+        if kind.starts_with(APPROVAL_EVENTS)
+            && let Ok(payload) = serde_json::from_str::<Value>(payload)
+        {
+            self.approval_event(&payload);
+        }
+    }
+
+    /// What an approval's event says in words: who asked for what, or who voted how. A field that is not
+    /// there stays empty; the payload has all of it.
+    fn approval_event(&mut self, payload: &Value) {
+        let text = |path: &str| payload.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let texts =
+            |path: &str| list(payload.pointer(path)?.as_array()?.iter().filter_map(Value::as_str));
+        self.approval_id = text("/id");
+        self.reason =
+            text("/reason").or_else(|| text("/vote/reason")).or_else(|| text("/request/reason"));
+        self.principal = text("/request/principal").or_else(|| text("/vote/approver"));
+        self.on_behalf_of = texts("/request/on_behalf_of");
+        self.session_id = text("/request/session");
+        self.statement_id = text("/request/idempotency_key");
+        self.environment = text("/request/environment");
+        self.database_name = text("/request/database");
+        self.client_address = text("/request/client_address");
+        self.application_name = text("/request/application_name");
+        self.statement_text = text("/request/statement_text");
+        self.statement_kinds = texts("/request/kinds");
+        self.rules = texts("/request/rules");
+        self.epoch = payload.pointer("/request/epoch").and_then(Value::as_i64);
+        self.decision = payload
+            .pointer("/vote/approve")
+            .and_then(Value::as_bool)
+            .map(|approve| if approve { "approve" } else { "deny" });
     }
 }
 
-/// The approval that an event's payload names, at its top level.
-fn approval_of(payload: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(payload).ok()?;
-    ["approval_id", "approval", "request"]
-        .iter()
-        .find_map(|field| value.get(field)?.as_str().map(str::to_owned))
+/// The names of all events about approvals begin so.
+const APPROVAL_EVENTS: &str = "approval_";
+
+fn relation_list(relations: &[RelationUse]) -> Option<String> {
+    list(relations.iter().map(|relation| format!("{}.{}", relation.schema, relation.relation)))
 }
 
 fn accesses(relation: &RelationUse, operation: &'static str, out: &mut Vec<Access>) {
@@ -280,13 +315,11 @@ fn bind_text(binds: &BindValues) -> Option<String> {
         BindValues::None => None,
         BindValues::Clear(values) => {
             let values = values.iter().map(|value| match value {
-                BindValue::Null => serde_json::Value::Null,
-                BindValue::Text(text) => serde_json::Value::String(text.clone()),
-                BindValue::Binary(bytes) => {
-                    serde_json::Value::String(format!("\\x{}", hex::encode(bytes)))
-                }
+                BindValue::Null => Value::Null,
+                BindValue::Text(text) => Value::String(text.clone()),
+                BindValue::Binary(bytes) => Value::String(format!("\\x{}", hex::encode(bytes))),
             });
-            Some(serde_json::Value::Array(values.collect()).to_string())
+            Some(Value::Array(values.collect()).to_string())
         }
         BindValues::Redacted(count) => Some(format!("({count} redacted)")),
         BindValues::Sealed(bytes) => Some(format!("(sealed, {} bytes)", bytes.len())),

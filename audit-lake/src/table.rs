@@ -30,6 +30,10 @@ pub const DIRECTORY: &str = "records";
 pub const SHA256_TAG: &str = "writ.sha256";
 /// The field of a commit's information that holds the lake's position.
 pub const POSITION_FIELD: &str = "writ";
+/// The field of a commit's information that holds the SHA-256 of the commit file before it.
+pub const PREVIOUS_FIELD: &str = "writ.previous";
+/// The directory of commits inside the table.
+pub const LOG_DIRECTORY: &str = "_delta_log";
 
 /// One visible Parquet file: records `first` to `first + count - 1` of the lake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +78,7 @@ impl Position {
         json!({ "frontier": hex::encode(self.frontier.to_bytes()), "heads": heads })
     }
 
-    fn from_json(value: &Value) -> Option<Self> {
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
         let frontier = hex::decode(value.get("frontier")?.as_str()?).ok()?;
         let mut heads = BTreeMap::new();
         for head in value.get("heads")?.as_array()? {
@@ -92,6 +96,8 @@ impl Position {
 pub struct Table {
     directory: PathBuf,
     table: DeltaTable,
+    /// The SHA-256 of the last commit's file: the next one repeats it (L2).
+    last_commit: String,
 }
 
 /// What a table holds when it is opened.
@@ -122,7 +128,8 @@ impl Table {
         } else {
             table = create(&table).await?;
         }
-        let table = Self { directory, table };
+        let last_commit = commit_sha256(&directory, table.version().unwrap_or(0))?;
+        let table = Self { directory, table, last_commit };
         let files = table.files()?;
         let position = table.position().await?;
         let records: u64 = files.iter().map(|file| file.count).sum();
@@ -175,6 +182,7 @@ impl Table {
     /// Reads the table again: after a commit whose end is not known.
     pub async fn reload(&mut self) -> Result<(Vec<DataFile>, Position), StoreError> {
         self.table.load().await?;
+        self.last_commit = commit_sha256(&self.directory, self.table.version().unwrap_or(0))?;
         Ok((self.files()?, self.position().await?))
     }
 
@@ -215,9 +223,14 @@ impl Table {
         };
         let properties = CommitProperties::default()
             .with_cleanup_expired_logs(Some(false))
+            // Every byte of the log is covered by a hash; a summary of it would not be.
+            .with_create_checkpoint(false)
             .with_max_retries(0)
             .with_application_transactions(position.heads.iter().map(sequence).collect())
-            .with_metadata([(POSITION_FIELD.to_owned(), position.to_json())]);
+            .with_metadata([
+                (POSITION_FIELD.to_owned(), position.to_json()),
+                (PREVIOUS_FIELD.to_owned(), Value::from(self.last_commit.clone())),
+            ]);
         let operation =
             DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let log_store = self.table.log_store();
@@ -225,9 +238,10 @@ impl Table {
             .with_actions(vec![Action::Add(add)])
             .build(Some(self.table.snapshot()?), log_store, operation)
             .await?;
-        let log = self.directory.join("_delta_log");
-        sync(&log.join(format!("{:020}.json", finished.version())))?;
-        sync(&log)?;
+        let version = finished.version();
+        sync(&commit_path(&self.directory, version))?;
+        sync(&self.directory.join(LOG_DIRECTORY))?;
+        self.last_commit = commit_sha256(&self.directory, version)?;
         self.table.state = Some(finished.snapshot());
         Ok(file)
     }
@@ -265,6 +279,23 @@ async fn create(table: &DeltaTable) -> Result<DeltaTable, StoreError> {
         .with_columns(schema.fields().cloned())
         .await?;
     Ok(created)
+}
+
+/// The file of commit `version` of the table in `directory`.
+fn commit_path(directory: &Path, version: impl std::fmt::Display) -> PathBuf {
+    directory.join(LOG_DIRECTORY).join(commit_name(version))
+}
+
+/// The name of commit `version`'s file.
+#[must_use]
+pub fn commit_name(version: impl std::fmt::Display) -> String {
+    format!("{version:0>20}.json")
+}
+
+fn commit_sha256(directory: &Path, version: impl std::fmt::Display) -> Result<String, StoreError> {
+    let path = commit_path(directory, version);
+    let bytes = std::fs::read(&path).map_err(|source| StoreError::File { path, source })?;
+    Ok(hex::encode(Sha256::digest(&bytes)))
 }
 
 /// Makes a file or a directory's entries survive a power loss: an acknowledged record is forgotten by its source.
