@@ -100,15 +100,14 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     let node = node_config(&config);
     let identity = enroll_or_load(&node).await?;
     let lake = Lake::open(&storage_config(&config), Arc::clone(&ports.clock)).await?;
-    let engine = SqlEngine::new(lake.shared())?;
     let configs = tls::configs(&identity)?;
     let followed = follow(node, identity, follow_ports(&ports))?;
     let mut running = Running {
         ingest_address: address(&ingest_listener, "ingest_listen")?,
         sql_address: address(&sql_listener, "sql_listen")?,
         public_key: lake.public_key(),
+        engine: lake.engine(),
         lake: Some(lake),
-        engine,
         followed,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -7,7 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use writ_audit::{ChainState, Checkpoint, CheckpointHash, Framed, Record, SigningKey, merkle};
+use writ_audit::{
+    ChainError, ChainHash, ChainState, Checkpoint, CheckpointHash, Framed, Record, SigningKey,
+    merkle,
+};
 use writ_proto::node::Clock;
 
 use crate::checkpoints;
@@ -15,6 +18,7 @@ use crate::columns;
 use crate::error::{IngestError, StoreError};
 use crate::lake::Shared;
 use crate::row::Row;
+use crate::sql::SqlEngine;
 use crate::table::{Position, Table};
 
 /// How many batches may wait for the writer; more make their senders wait.
@@ -111,6 +115,7 @@ pub struct Cadence {
 pub(crate) struct Writer {
     table: Table,
     shared: Arc<Shared>,
+    engine: SqlEngine,
     key: SigningKey,
     lake_id: String,
     clock: Clock,
@@ -128,6 +133,7 @@ pub(crate) struct WriterParts {
     pub(crate) table: Table,
     pub(crate) position: Position,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) engine: SqlEngine,
     pub(crate) key: SigningKey,
     pub(crate) lake_id: String,
     pub(crate) clock: Clock,
@@ -136,13 +142,14 @@ pub(crate) struct WriterParts {
 
 /// Makes the way in and the writer; the caller runs [`Writer::run`] in a task of its own.
 pub(crate) fn writer(parts: WriterParts) -> (Ingest, Writer, mpsc::Receiver<Append>) {
-    let WriterParts { table, position, shared, key, lake_id, clock, cadence } = parts;
+    let WriterParts { table, position, shared, engine, key, lake_id, clock, cadence } = parts;
     let (queue, receiver) = mpsc::channel(QUEUE_BATCHES_MAX);
     let ingest = Ingest { queue, shared: Arc::clone(&shared) };
     let unsealed = shared.status().unsealed_records > 0;
     let writer = Writer {
         table,
         shared,
+        engine,
         key,
         lake_id,
         clock,
@@ -185,7 +192,11 @@ impl Writer {
 
     async fn receive(&mut self, append: Append) {
         let Append { source, framed, reply } = append;
-        match self.stage(&source, framed) {
+        let staged = match self.check_known(&source, &framed).await {
+            Ok(()) => self.stage(&source, framed),
+            Err(error) => Err(error),
+        };
+        match staged {
             Err(error) => {
                 tracing::warn!(%source, %error, "batch refused");
                 // A sender that went away will ship again.
@@ -202,6 +213,50 @@ impl Writer {
             self.commit_at = Some(Instant::now() + self.cadence.commit);
         }
         self.shared.set_pending(self.rows.len());
+    }
+
+    /// What is shipped again must be what is there already: else acknowledging it would lose a record (L1).
+    async fn check_known(&self, source: &str, framed: &[Framed]) -> Result<(), IngestError> {
+        let head = self.staged.heads.get(source).copied().unwrap_or_default();
+        // Its chain hash covers all before it.
+        let Some(last) = framed.iter().rev().find(|frame| frame.seq <= head.seq) else {
+            return Ok(());
+        };
+        if last.seq == 0 {
+            let error = ChainError::Hole { expected: head.seq + 1, found: 0 };
+            return Err(IngestError::Chain { source_name: source.to_owned(), error });
+        }
+        let there = self.chain_at(source, last.seq, head).await?;
+        if there == last.chain {
+            return Ok(());
+        }
+        Err(IngestError::Forked {
+            source_name: source.to_owned(),
+            seq: last.seq,
+            committed: there,
+            shipped: last.chain,
+        })
+    }
+
+    async fn chain_at(
+        &self,
+        source: &str,
+        seq: u64,
+        head: ChainState,
+    ) -> Result<ChainHash, IngestError> {
+        if seq == head.seq {
+            return Ok(head.chain);
+        }
+        if let Some(row) = self.rows.iter().find(|row| row.is(source, seq)) {
+            return Ok(row.chain_hash());
+        }
+        let unreadable = |reason: String| {
+            IngestError::Commit(format!("record {seq} of {source} cannot be compared: {reason}"))
+        };
+        let found = self.engine.chain_at(source, seq).await;
+        found
+            .map_err(|error| unreadable(error.to_string()))?
+            .ok_or_else(|| unreadable("it is not there; run `writ audit verify`".to_owned()))
     }
 
     /// Checks a batch as a whole, then stages it as a whole (L1).
@@ -251,7 +306,9 @@ impl Writer {
         let first = self.committed.frontier.size();
         let batch = columns::batch(&self.rows)?;
         let pending = self.table.put(first, &batch).await?;
-        let file = self.table.commit(pending, &self.staged, (self.clock)()).await?;
+        let checkpoint = self.shared.checkpoints().last().map_or(0, |last| last.checkpoint.number);
+        let at = (self.clock)();
+        let file = self.table.commit(pending, &self.staged, checkpoint, at).await?;
         self.shared.committed(file, &self.staged);
         Ok(())
     }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 use writ_audit::{
-    BindValue, BindValues, Body, ConnectionRefused, ControlEvent, Intent, Outcome, Record,
-    RelationUse, SessionClosed, SessionOpened, SessionProfile, StatementProfile, TextValue,
+    BindValue, BindValues, Body, ChainHash, ConnectionRefused, ControlEvent, Intent, Outcome,
+    Record, RelationUse, SessionClosed, SessionOpened, SessionProfile, StatementProfile, TextValue,
 };
 use writ_model::PrincipalId;
 
@@ -33,7 +33,7 @@ pub struct Row {
     pub(crate) seq: i64,
     pub(crate) at: i64,
     pub(crate) kind: &'static str,
-    pub(crate) chain: Vec<u8>,
+    pub(crate) chain: [u8; 32],
     pub(crate) record: Vec<u8>,
     pub(crate) statement_id: Option<String>,
     pub(crate) session_id: Option<String>,
@@ -98,7 +98,7 @@ impl Row {
             seq: bigint(record.seq),
             at: record.at.0,
             kind: record.body.kind(),
-            chain: chain.to_vec(),
+            chain: *chain,
             record: bytes,
             ..Self::default()
         };
@@ -121,6 +121,16 @@ impl Row {
             Body::ControlEvent(body) => row.control_event(body),
         }
         row
+    }
+
+    /// Whether this is record `seq` of `source`.
+    pub(crate) fn is(&self, source: &str, seq: u64) -> bool {
+        self.seq == bigint(seq) && self.source == source
+    }
+
+    /// The chain hash after it.
+    pub(crate) fn chain_hash(&self) -> ChainHash {
+        ChainHash(self.chain)
     }
 
     fn principal(&mut self, principal: &PrincipalId) {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{
+    BinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
@@ -12,9 +14,11 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+
+use writ_audit::ChainHash;
 
 use crate::lake::Shared;
 use crate::provider::{Records, STORE_URL};
@@ -58,6 +62,24 @@ impl SqlEngine {
         }
         setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(|error| *error)?;
         Ok(context)
+    }
+
+    /// The chain hash of record `seq` of `source`; `None`: there is no such record.
+    pub(crate) async fn chain_at(&self, source: &str, seq: u64) -> Result<Option<ChainHash>> {
+        let config = SessionConfig::new();
+        let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.runtime));
+        let this = col("source").eq(lit(source)).and(col("seq").eq(lit(bigint(seq))));
+        let found = context
+            .read_table(Arc::new(Records::new(Arc::clone(&self.shared))))?
+            .filter(this)?
+            .select_columns(&["chain"])?
+            .collect()
+            .await?;
+        let chain = |batch: &RecordBatch| {
+            let array = batch.column(0).as_any().downcast_ref::<BinaryArray>()?;
+            ChainHash::from_slice(array.iter().next()??)
+        };
+        Ok(found.iter().find_map(chain))
     }
 
     /// Runs one query in a session of its own and returns all of its rows.

@@ -12,6 +12,7 @@ use crate::error::{LakeError, StoreError};
 use crate::ingest::{Cadence, Ingest, WriterParts, writer};
 use crate::keys;
 use crate::lake::{LakeStatus, Shared};
+use crate::sql::SqlEngine;
 use crate::table::{Position, Table};
 
 /// Where the lake keeps its files, and how often it commits and seals.
@@ -38,6 +39,7 @@ impl StorageConfig {
 pub struct Lake {
     ingest: Ingest,
     shared: Arc<Shared>,
+    engine: SqlEngine,
     public_key: PublicKey,
     writer: JoinHandle<Result<(), StoreError>>,
     /// Held until the writer has stopped: one process writes a lake.
@@ -56,18 +58,20 @@ impl Lake {
         let position = opened.position;
         let shared = Shared::new(directory, store, opened.files, position.clone(), checkpoints);
         let shared = Arc::new(shared);
+        let engine = SqlEngine::new(Arc::clone(&shared))?;
         let public_key = key.public();
         let (ingest, writer, queue) = writer(WriterParts {
             lake_id: opened.table.id()?,
             table: opened.table,
             position,
             shared: Arc::clone(&shared),
+            engine: engine.clone(),
             key,
             clock,
             cadence: config.cadence,
         });
         let writer = tokio::spawn(writer.run(queue));
-        Ok(Self { ingest, shared, public_key, writer, _lock: lock })
+        Ok(Self { ingest, shared, engine, public_key, writer, _lock: lock })
     }
 
     /// The way in.
@@ -76,10 +80,10 @@ impl Lake {
         self.ingest.clone()
     }
 
-    /// What SQL sessions read.
+    /// What SQL sessions run in.
     #[must_use]
-    pub fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.shared)
+    pub fn engine(&self) -> SqlEngine {
+        self.engine.clone()
     }
 
     /// The key that verifies this lake's checkpoints.

@@ -32,6 +32,8 @@ pub const SHA256_TAG: &str = "writ.sha256";
 pub const POSITION_FIELD: &str = "writ";
 /// The field of a commit's information that holds the SHA-256 of the commit file before it.
 pub const PREVIOUS_FIELD: &str = "writ.previous";
+/// The field of a commit's information that holds the last checkpoint's number at that moment.
+pub const CHECKPOINT_FIELD: &str = "writ.checkpoint";
 /// The directory of commits inside the table.
 pub const LOG_DIRECTORY: &str = "_delta_log";
 
@@ -201,11 +203,12 @@ impl Table {
         Ok(PendingFile { file: DataFile { first, count, path, size_bytes }, sha256 })
     }
 
-    /// Makes a file visible, together with the lake's new position (L3).
+    /// Makes a file visible, together with the lake's new position (L3). `checkpoint`: the last one's number.
     pub async fn commit(
         &mut self,
         pending: PendingFile,
         position: &Position,
+        checkpoint: u64,
         at: Timestamp,
     ) -> Result<DataFile, StoreError> {
         let PendingFile { file, sha256 } = pending;
@@ -229,6 +232,7 @@ impl Table {
             .with_application_transactions(position.heads.iter().map(sequence).collect())
             .with_metadata([
                 (POSITION_FIELD.to_owned(), position.to_json()),
+                (CHECKPOINT_FIELD.to_owned(), Value::from(checkpoint)),
                 (PREVIOUS_FIELD.to_owned(), Value::from(self.last_commit.clone())),
             ]);
         let operation =

@@ -5,6 +5,7 @@ mod startup;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use datafusion_postgres::hooks::cursor::CursorStatementHook;
 use datafusion_postgres::hooks::set_show::SetShowHook;
@@ -30,6 +31,9 @@ use startup::Startup;
 
 /// How many auditors' connections are served at once; more are closed at once.
 pub const CONNECTIONS_MAX: usize = 64;
+
+/// How long a client may take from its connection to its password.
+pub const LOGIN_MAX: Duration = Duration::from_secs(15);
 
 /// Who an auditor has proven to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +128,7 @@ pub async fn serve(listener: TcpListener, ports: PgPorts, stop: CancellationToke
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = revoked(Arc::clone(&user), ended) => tracing::info!(%peer, "session ended by an administrator"),
+                () = too_slow(Arc::clone(&user)) => tracing::info!(%peer, "closed: no login in time"),
                 () = connection(socket, peer, ports, manager, user) => {}
             }
             drop(place);
@@ -131,6 +136,14 @@ pub async fn serve(listener: TcpListener, ports: PgPorts, stop: CancellationToke
     }
     tasks.close();
     tasks.wait().await;
+}
+
+/// Returns when nobody has logged in within [`LOGIN_MAX`].
+async fn too_slow(user: Arc<OnceLock<Identity>>) {
+    tokio::time::sleep(LOGIN_MAX).await;
+    if user.get().is_some() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Returns when the principal who has logged in here, or one it acts for, is to be logged out.
