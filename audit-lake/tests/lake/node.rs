@@ -5,7 +5,7 @@ use std::path::Path;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use prost::Message;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use writ_model::{Epoch, Timestamp};
 use writ_proto::{store, token, v1};
 
@@ -45,6 +45,8 @@ impl Authority {
     pub fn new() -> Self {
         let key = KeyPair::generate().expect("key");
         let mut params = CertificateParams::new(vec![]).expect("params");
+        // Not the leaves' name: OpenSSL would take them for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "Test CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca_pem = params.self_signed(&key).expect("signed").pem();
         let issuer = Issuer::new(params, key);
