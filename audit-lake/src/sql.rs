@@ -21,7 +21,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use writ_audit::ChainHash;
 
 use crate::lake::Shared;
-use crate::provider::{Records, STORE_URL};
+use crate::provider::{Listed, Records, STORE_URL};
 use crate::row::bigint;
 use crate::views::VIEWS;
 
@@ -58,7 +58,7 @@ impl SqlEngine {
         context.register_table("checkpoints", checkpoints(Arc::clone(&self.shared))?)?;
         for (name, definition) in VIEWS {
             let view = context.sql(definition).await?.into_view();
-            context.register_table(*name, view)?;
+            context.register_table(*name, Arc::new(Listed(view)))?;
         }
         setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(|error| *error)?;
         Ok(context)
@@ -112,7 +112,8 @@ fn checkpoints(shared: Arc<Shared>) -> Result<Arc<dyn TableProvider>> {
         text("lake"),
     ]));
     let stream = Checkpoints { shared, schema: Arc::clone(&schema) };
-    Ok(Arc::new(StreamingTable::try_new(schema, vec![Arc::new(stream)])?))
+    let table = StreamingTable::try_new(schema, vec![Arc::new(stream)])?;
+    Ok(Arc::new(Listed(Arc::new(table))))
 }
 
 impl Checkpoints {
