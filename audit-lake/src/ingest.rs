@@ -178,7 +178,7 @@ impl Writer {
         loop {
             tokio::select! {
                 biased;
-                () = until(self.commit_at) => self.commit().await,
+                () = until(self.commit_at) => self.commit(),
                 () = until(self.checkpoint_at) => self.checkpoint_or_log(),
                 append = queue.recv() => match append {
                     Some(append) => self.receive(append).await,
@@ -186,7 +186,7 @@ impl Writer {
                 },
             }
         }
-        self.commit().await;
+        self.commit();
         self.checkpoint()
     }
 
@@ -208,7 +208,7 @@ impl Writer {
             // Nothing new: all of it is committed already.
             self.answer(&Ok(()));
         } else if self.rows.len() >= COMMIT_RECORDS_MAX {
-            self.commit().await;
+            self.commit();
         } else if self.commit_at.is_none() {
             self.commit_at = Some(Instant::now() + self.cadence.commit);
         }
@@ -283,39 +283,57 @@ impl Writer {
         Ok(head.seq)
     }
 
-    async fn commit(&mut self) {
+    fn commit(&mut self) {
         self.commit_at = None;
         if self.rows.is_empty() {
             return;
         }
-        let result = self.write().await;
+        let result = self.write();
         self.rows.clear();
         self.shared.set_pending(0);
         if let Err(error) = &result {
             tracing::error!(%error, "commit failed");
-            self.recover().await;
+            self.recover();
         } else {
             self.committed = self.staged.clone();
             let checkpoint_at = Instant::now() + self.cadence.checkpoint;
             self.checkpoint_at.get_or_insert(checkpoint_at);
         }
         self.answer(&result.map_err(|error| IngestError::Commit(error.to_string())));
+        self.merge();
     }
 
-    async fn write(&mut self) -> Result<(), StoreError> {
+    /// Keeps the number of files small, so that queries stay quick. After the answers: nobody waits for it.
+    fn merge(&mut self) {
+        let checkpoint = self.last_checkpoint();
+        match self.table.merge(&self.shared.files(), checkpoint, (self.clock)()) {
+            Ok(None) => {}
+            Ok(Some(files)) => self.shared.merged(files),
+            Err(error) => {
+                tracing::error!(%error, "small files could not be merged");
+                self.recover();
+            }
+        }
+    }
+
+    fn last_checkpoint(&self) -> u64 {
+        self.shared.checkpoints().last().map_or(0, |last| last.checkpoint.number)
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
         let first = self.committed.frontier.size();
         let batch = columns::batch(&self.rows)?;
-        let pending = self.table.put(first, &batch).await?;
-        let checkpoint = self.shared.checkpoints().last().map_or(0, |last| last.checkpoint.number);
+        let pending = self.table.put(first, &batch)?;
+        let checkpoint = self.last_checkpoint();
         let at = (self.clock)();
-        let file = self.table.commit(pending, &self.staged, checkpoint, at).await?;
+        let file = self.table.commit(pending, &self.staged, checkpoint, at)?;
         self.shared.committed(file, &self.staged);
         Ok(())
     }
 
     /// A failed commit may have happened all the same: only the table knows.
-    async fn recover(&mut self) {
-        match self.table.reload().await {
+    fn recover(&mut self) {
+        match self.table.reload() {
             Ok((files, position)) => {
                 self.shared.reloaded(files, &position);
                 self.committed = position;

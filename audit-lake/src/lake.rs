@@ -90,6 +90,10 @@ impl Shared {
         *self.position.write() = position.clone();
     }
 
+    pub(crate) fn merged(&self, files: Vec<DataFile>) {
+        *self.files.write() = Arc::new(files);
+    }
+
     pub(crate) fn reloaded(&self, files: Vec<DataFile>, position: &Position) {
         *self.files.write() = Arc::new(files);
         *self.position.write() = position.clone();

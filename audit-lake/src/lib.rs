@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod keys;
 pub mod lake;
 mod listen;
+mod log;
 mod peer;
 pub mod pg;
 mod provider;

@@ -54,14 +54,14 @@ impl Lake {
         let key = keys::load_or_create(&config.key_file)?;
         let opened = Table::open(&directory).await?;
         let checkpoints = load_checkpoints(&directory, &opened.position)?;
-        let store = opened.table.store();
+        let store = opened.table.store()?;
         let position = opened.position;
         let shared = Shared::new(directory, store, opened.files, position.clone(), checkpoints);
         let shared = Arc::new(shared);
         let engine = SqlEngine::new(Arc::clone(&shared))?;
         let public_key = key.public();
         let (ingest, writer, queue) = writer(WriterParts {
-            lake_id: opened.table.id()?,
+            lake_id: opened.table.id().to_owned(),
             table: opened.table,
             position,
             shared: Arc::clone(&shared),

@@ -1,41 +1,38 @@
 //! The Delta table `records`: Parquet files and the commits that make them visible (L3). Each commit carries
 //! where every source's chain and the Merkle tree are, so that a restart needs no second state (L1).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use deltalake::DeltaTableBuilder;
+use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake::kernel::{Action, Add, StructType, Transaction};
 use deltalake::operations::create::CreateBuilder;
-use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::{DeltaTable, DeltaTableBuilder};
-use object_store::{ObjectStore, PutMode, PutOptions, path::Path as ObjectPath};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use std::sync::Arc;
 use writ_audit::{ChainHash, ChainState, Frontier, SourceHead};
-use writ_model::Timestamp;
+use writ_model::{DurationMs, Timestamp};
 
 use crate::columns;
 use crate::error::StoreError;
+use crate::log::{self, Listed, Log};
 
 /// The directory of the table inside a lake.
 pub const DIRECTORY: &str = "records";
-/// The tag of an add action that holds the file's SHA-256.
-pub const SHA256_TAG: &str = "writ.sha256";
-/// The field of a commit's information that holds the lake's position.
-pub const POSITION_FIELD: &str = "writ";
-/// The field of a commit's information that holds the SHA-256 of the commit file before it.
-pub const PREVIOUS_FIELD: &str = "writ.previous";
-/// The field of a commit's information that holds the last checkpoint's number at that moment.
-pub const CHECKPOINT_FIELD: &str = "writ.checkpoint";
-/// The directory of commits inside the table.
-pub const LOG_DIRECTORY: &str = "_delta_log";
+/// So many neighbouring small files become one.
+pub const MERGE_FILES: usize = 16;
+/// Files are not merged into larger ones than this, in bytes: a merge must not hold up commits for long.
+pub const MERGED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How long files that a merge replaced stay for the queries that began before it.
+pub const MERGED_KEPT: DurationMs = DurationMs::from_seconds(600);
 
 /// One visible Parquet file: records `first` to `first + count - 1` of the lake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +45,19 @@ pub struct DataFile {
     pub path: String,
     /// Its size in bytes.
     pub size_bytes: u64,
+}
+
+impl DataFile {
+    /// The lake index after its last record.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+
+    /// How large it is, as a power of [`MERGE_FILES`].
+    fn level(&self) -> u32 {
+        self.count.max(1).ilog(MERGE_FILES as u64)
+    }
 }
 
 /// How far the lake is: the Merkle tree and the chain of every source.
@@ -97,9 +107,12 @@ impl Position {
 #[derive(Debug)]
 pub struct Table {
     directory: PathBuf,
-    table: DeltaTable,
+    id: String,
+    version: u64,
     /// The SHA-256 of the last commit's file: the next one repeats it (L2).
     last_commit: String,
+    /// Files that a merge replaced, and when: removed where nobody can be reading them any more.
+    merged: Vec<(Timestamp, String)>,
 }
 
 /// What a table holds when it is opened.
@@ -113,200 +126,246 @@ pub struct Opened {
     pub position: Position,
 }
 
+fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError + '_ {
+    |source| StoreError::File { path: path.to_owned(), source }
+}
+
 impl Table {
     /// Opens the table of the lake in `lake`, or makes it.
     pub async fn open(lake: &Path) -> Result<Opened, StoreError> {
         let directory = lake.join(DIRECTORY);
-        std::fs::create_dir_all(&directory)
-            .map_err(|source| StoreError::File { path: directory.clone(), source })?;
-        let directory = directory
-            .canonicalize()
-            .map_err(|source| StoreError::File { path: directory.clone(), source })?;
-        let url = url::Url::from_directory_path(&directory)
-            .map_err(|()| StoreError::Location(directory.display().to_string()))?;
-        let mut table = DeltaTableBuilder::from_url(url)?.build()?;
-        if table.verify_deltatable_existence().await? {
-            table.load().await?;
-        } else {
-            table = create(&table).await?;
+        std::fs::create_dir_all(&directory).map_err(file_error(&directory))?;
+        let directory = directory.canonicalize().map_err(file_error(&directory))?;
+        if !directory.join(log::DIRECTORY).join(log::commit_name(0)).exists() {
+            create(&directory).await?;
         }
-        let last_commit = commit_sha256(&directory, table.version().unwrap_or(0))?;
-        let table = Self { directory, table, last_commit };
-        let files = table.files()?;
-        let position = table.position().await?;
-        let records: u64 = files.iter().map(|file| file.count).sum();
-        if records != position.frontier.size() {
-            let size = position.frontier.size();
-            let text = format!("its files hold {records} records, its commit says {size}");
-            return Err(StoreError::State(text));
-        }
+        let mut table = Self {
+            directory,
+            id: String::new(),
+            version: 0,
+            last_commit: String::new(),
+            merged: Vec::new(),
+        };
+        let (files, position) = table.reload()?;
+        // Nobody reads yet.
+        table.remove_merged(Timestamp(i64::MAX));
         Ok(Opened { table, files, position })
     }
 
     /// The table's id: also the lake's.
-    pub fn id(&self) -> Result<String, StoreError> {
-        Ok(self.table.snapshot()?.metadata().id().to_owned())
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// A store whose root is the table.
-    #[must_use]
-    pub fn store(&self) -> Arc<dyn ObjectStore> {
-        self.table.object_store()
+    pub fn store(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        Ok(Arc::new(LocalFileSystem::new_with_prefix(&self.directory)?))
     }
 
-    fn files(&self) -> Result<Vec<DataFile>, StoreError> {
-        let mut files = Vec::new();
-        for view in self.table.snapshot()?.log_data().iter() {
-            let path = view.path().into_owned();
-            let (first, count) = parse_name(&path)
-                .ok_or_else(|| StoreError::State(format!("`{path}` is not a file of a lake")))?;
-            let size_bytes = u64::try_from(view.size()).unwrap_or(0);
-            files.push(DataFile { first, count, path, size_bytes });
+    /// Reads the log again: also after a commit whose end is not known.
+    pub fn reload(&mut self) -> Result<(Vec<DataFile>, Position), StoreError> {
+        let log = log::read(&self.directory)
+            .map_err(|(path, source)| StoreError::File { path, source })?;
+        if let Some(finding) = log.findings.first() {
+            return Err(StoreError::State(finding.to_string()));
         }
-        files.sort();
-        Ok(files)
-    }
-
-    /// Where the last commit says the lake is.
-    async fn position(&self) -> Result<Position, StoreError> {
-        let version = self.table.version().unwrap_or(0);
-        if version == 0 {
-            return Ok(Position::default());
-        }
-        let entry = self.table.log_store().read_commit_entry(version).await?.unwrap_or_default();
-        let text = String::from_utf8_lossy(&entry);
-        text.lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find_map(|action| Position::from_json(action.get("commitInfo")?.get(POSITION_FIELD)?))
-            .ok_or_else(|| StoreError::State(format!("version {version} has no position")))
-    }
-
-    /// Reads the table again: after a commit whose end is not known.
-    pub async fn reload(&mut self) -> Result<(Vec<DataFile>, Position), StoreError> {
-        self.table.load().await?;
-        self.last_commit = commit_sha256(&self.directory, self.table.version().unwrap_or(0))?;
-        Ok((self.files()?, self.position().await?))
+        let position = log.position();
+        let Log { lake, version, last, files, merged, .. } = log;
+        self.id = lake;
+        self.version = version;
+        self.last_commit = last.unwrap_or_default();
+        self.merged = merged.into_iter().map(|path| (Timestamp::default(), path)).collect();
+        Ok((files.into_values().map(|listed| listed.file).collect(), position))
     }
 
     /// Writes a batch as a Parquet file that nobody sees yet.
-    pub async fn put(&self, first: u64, batch: &RecordBatch) -> Result<PendingFile, StoreError> {
+    pub fn put(&self, first: u64, batch: &RecordBatch) -> Result<PendingFile, StoreError> {
         let bytes = encode(batch)?;
         let count = batch.num_rows() as u64;
-        let sha256 = hex::encode(Sha256::digest(&bytes));
-        let size_bytes = bytes.len() as u64;
+        let (sha256, size_bytes) = (log::sha256(&bytes), bytes.len() as u64);
         let path = file_name(first, count);
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let to = ObjectPath::from(path.as_str());
-        self.store().put_opts(&to, bytes.into(), options).await?;
-        sync(&self.directory.join(&path))?;
+        self.write_new(Path::new(&path), &bytes)?;
         sync(&self.directory)?;
-        Ok(PendingFile { file: DataFile { first, count, path, size_bytes }, sha256 })
+        let file = DataFile { first, count, path, size_bytes };
+        Ok(PendingFile(Listed { file, sha256 }))
+    }
+
+    fn write_new(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.directory.join(path);
+        let write = || -> std::io::Result<()> {
+            let mut file = std::fs::File::create_new(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(file_error(&path))
     }
 
     /// Makes a file visible, together with the lake's new position (L3). `checkpoint`: the last one's number.
-    pub async fn commit(
+    pub fn commit(
         &mut self,
         pending: PendingFile,
         position: &Position,
         checkpoint: u64,
         at: Timestamp,
     ) -> Result<DataFile, StoreError> {
-        let PendingFile { file, sha256 } = pending;
-        let add = Add {
-            path: file.path.clone(),
-            size: i64::try_from(file.size_bytes).unwrap_or(i64::MAX),
-            modification_time: at.0.div_euclid(1_000),
-            data_change: true,
-            stats: Some(json!({ "numRecords": file.count }).to_string()),
-            tags: Some(HashMap::from([(SHA256_TAG.to_owned(), Some(sha256))])),
-            ..empty_add()
-        };
-        let sequence = |(source, head): (&String, &ChainState)| {
-            Transaction::new(source, i64::try_from(head.seq).unwrap_or(i64::MAX))
-        };
-        let properties = CommitProperties::default()
-            .with_cleanup_expired_logs(Some(false))
-            // Every byte of the log is covered by a hash; a summary of it would not be.
-            .with_create_checkpoint(false)
-            .with_max_retries(0)
-            .with_application_transactions(position.heads.iter().map(sequence).collect())
-            .with_metadata([
-                (POSITION_FIELD.to_owned(), position.to_json()),
-                (CHECKPOINT_FIELD.to_owned(), Value::from(checkpoint)),
-                (PREVIOUS_FIELD.to_owned(), Value::from(self.last_commit.clone())),
-            ]);
-        let operation =
-            DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let log_store = self.table.log_store();
-        let finished = CommitBuilder::from(properties)
-            .with_actions(vec![Action::Add(add)])
-            .build(Some(self.table.snapshot()?), log_store, operation)
-            .await?;
-        let version = finished.version();
-        sync(&commit_path(&self.directory, version))?;
-        sync(&self.directory.join(LOG_DIRECTORY))?;
-        self.last_commit = commit_sha256(&self.directory, version)?;
-        self.table.state = Some(finished.snapshot());
-        Ok(file)
+        let PendingFile(listed) = pending;
+        let millis = at.0.div_euclid(1_000);
+        let mut info = self.commit_info("WRITE", checkpoint, millis);
+        info[log::POSITION_FIELD] = position.to_json();
+        let mut actions = vec![json!({ "commitInfo": info })];
+        for (source, head) in &position.heads {
+            let txn = json!({ "appId": source, "version": head.seq, "lastUpdated": millis });
+            actions.push(json!({ "txn": txn }));
+        }
+        actions.push(add(&listed, millis, true));
+        self.write_commit(&actions)?;
+        Ok(listed.file)
     }
+
+    fn commit_info(&self, operation: &str, checkpoint: u64, millis: i64) -> Value {
+        json!({
+            "timestamp": millis,
+            "operation": operation,
+            "operationParameters": { "mode": "Append" },
+            "isBlindAppend": operation == "WRITE",
+            "engineInfo": concat!("writ/", env!("CARGO_PKG_VERSION")),
+            log::CHECKPOINT_FIELD: checkpoint,
+            log::PREVIOUS_FIELD: self.last_commit,
+        })
+    }
+
+    /// Writes the next commit: whole or not at all, durable before this returns, never over another (L3).
+    fn write_commit(&mut self, actions: &[Value]) -> Result<(), StoreError> {
+        let version = self.version + 1;
+        let text: String = actions.iter().map(|action| format!("{action}\n")).collect();
+        let directory = Path::new(log::DIRECTORY);
+        let name = log::commit_name(version);
+        let beside = directory.join(format!("{name}.tmp"));
+        let (from, to) = (self.directory.join(&beside), self.directory.join(directory).join(name));
+        if from.exists() {
+            std::fs::remove_file(&from).map_err(file_error(&from))?;
+        }
+        self.write_new(&beside, text.as_bytes())?;
+        // Unlike a rename, a link fails where that commit is there already.
+        std::fs::hard_link(&from, &to).map_err(file_error(&to))?;
+        std::fs::remove_file(&from).map_err(file_error(&from))?;
+        sync(&self.directory.join(directory))?;
+        self.version = version;
+        self.last_commit = log::sha256(text.as_bytes());
+        Ok(())
+    }
+
+    /// Replaces neighbouring small files by one with the same records; `None`: there are not enough of them.
+    /// The old files stay for [`MERGED_KEPT`], for who reads them now.
+    pub fn merge(
+        &mut self,
+        files: &[DataFile],
+        checkpoint: u64,
+        at: Timestamp,
+    ) -> Result<Option<Vec<DataFile>>, StoreError> {
+        let Some(from) = merge_from(files) else { return Ok(None) };
+        let (kept, small) = files.split_at(from);
+        let mut batches = Vec::new();
+        for file in small {
+            batches.extend(read(&self.directory.join(&file.path))?);
+        }
+        let batch = arrow::compute::concat_batches(&columns::schema(), &batches)?;
+        let first = small.first().map_or(0, |file| file.first);
+        let PendingFile(listed) = self.put(first, &batch)?;
+        let millis = at.0.div_euclid(1_000);
+        let mut actions =
+            vec![json!({ "commitInfo": self.commit_info("OPTIMIZE", checkpoint, millis) })];
+        actions.extend(small.iter().map(|file| remove(file, millis)));
+        actions.push(add(&listed, millis, false));
+        self.write_commit(&actions)?;
+        self.remove_merged(at);
+        self.merged.extend(small.iter().map(|file| (at, file.path.clone())));
+        Ok(Some(kept.iter().cloned().chain([listed.file]).collect()))
+    }
+
+    fn remove_merged(&mut self, now: Timestamp) {
+        let directory = &self.directory;
+        self.merged.retain(|(at, path)| {
+            let kept = now.since(*at) < MERGED_KEPT;
+            if !kept {
+                // It may be gone already; one that stays does no harm.
+                let _gone = std::fs::remove_file(directory.join(path));
+            }
+            kept
+        });
+    }
+}
+
+/// Where the run of files begins that is to be merged: at the end, enough of them, none larger than the rest.
+fn merge_from(files: &[DataFile]) -> Option<usize> {
+    let levels = files.iter().map(DataFile::level).max().unwrap_or(0);
+    (0..=levels).find_map(|level| {
+        let (mut bytes, mut run) = (0, 0);
+        for file in files.iter().rev().take_while(|file| file.level() <= level) {
+            bytes += file.size_bytes;
+            if bytes > MERGED_BYTES_MAX {
+                break;
+            }
+            run += 1;
+        }
+        (run >= MERGE_FILES).then(|| files.len() - run)
+    })
 }
 
 /// A written file that no commit has made visible.
 #[derive(Debug)]
-pub struct PendingFile {
-    file: DataFile,
-    sha256: String,
+pub struct PendingFile(Listed);
+
+fn add(listed: &Listed, millis: i64, data_change: bool) -> Value {
+    let Listed { file, sha256 } = listed;
+    json!({ "add": {
+        "path": file.path,
+        "partitionValues": {},
+        "size": file.size_bytes,
+        "modificationTime": millis,
+        "dataChange": data_change,
+        "stats": json!({ "numRecords": file.count }).to_string(),
+        "tags": { log::SHA256_TAG: sha256 },
+    } })
 }
 
-fn empty_add() -> Add {
-    Add {
-        path: String::new(),
-        partition_values: HashMap::new(),
-        size: 0,
-        modification_time: 0,
-        data_change: true,
-        stats: None,
-        tags: None,
-        deletion_vector: None,
-        base_row_id: None,
-        default_row_commit_version: None,
-        clustering_provider: None,
-    }
+fn remove(file: &DataFile, millis: i64) -> Value {
+    json!({ "remove": {
+        "path": file.path,
+        "deletionTimestamp": millis,
+        "dataChange": false,
+        "extendedFileMetadata": true,
+        "partitionValues": {},
+        "size": file.size_bytes,
+    } })
 }
 
-async fn create(table: &DeltaTable) -> Result<DeltaTable, StoreError> {
+async fn create(directory: &Path) -> Result<(), StoreError> {
+    let url = url::Url::from_directory_path(directory)
+        .map_err(|()| StoreError::Location(directory.display().to_string()))?;
+    let table = DeltaTableBuilder::from_url(url)?.build()?;
     let schema: StructType = columns::schema().as_ref().try_into_kernel()?;
-    let created = CreateBuilder::new()
+    CreateBuilder::new()
         .with_log_store(table.log_store())
         .with_table_name("records")
         .with_comment("Audit records of Writ; see docs/lake-tables.md")
         .with_columns(schema.fields().cloned())
         .await?;
-    Ok(created)
-}
-
-/// The file of commit `version` of the table in `directory`.
-fn commit_path(directory: &Path, version: impl std::fmt::Display) -> PathBuf {
-    directory.join(LOG_DIRECTORY).join(commit_name(version))
-}
-
-/// The name of commit `version`'s file.
-#[must_use]
-pub fn commit_name(version: impl std::fmt::Display) -> String {
-    format!("{version:0>20}.json")
-}
-
-fn commit_sha256(directory: &Path, version: impl std::fmt::Display) -> Result<String, StoreError> {
-    let path = commit_path(directory, version);
-    let bytes = std::fs::read(&path).map_err(|source| StoreError::File { path, source })?;
-    Ok(hex::encode(Sha256::digest(&bytes)))
+    let log = directory.join(log::DIRECTORY);
+    sync(&log.join(log::commit_name(0)))?;
+    sync(&log)
 }
 
 /// Makes a file or a directory's entries survive a power loss: an acknowledged record is forgotten by its source.
 fn sync(path: &Path) -> Result<(), StoreError> {
-    std::fs::File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(|source| StoreError::File { path: path.to_owned(), source })
+    std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(file_error(path))
+}
+
+fn read(path: &Path) -> Result<Vec<RecordBatch>, StoreError> {
+    let file = std::fs::File::open(path).map_err(file_error(path))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
+    Ok(reader.collect::<Result<_, _>>()?)
 }
 
 fn encode(batch: &RecordBatch) -> Result<Vec<u8>, StoreError> {

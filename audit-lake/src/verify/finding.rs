@@ -88,13 +88,11 @@ pub enum Finding {
     },
     /// The records of a commit are not those that its author counted into the tree.
     #[error(
-        "records {first} to {last} ({path}, commit {version}) are not the ones that were committed: \
+        "records {first} to {last} ({path}) are not the ones that were committed: \
          one of them was edited, removed, inserted or moved"
     )]
     Commit {
-        /// Which commit.
-        version: u64,
-        /// Its file.
+        /// Their file.
         path: String,
         /// Its first record.
         first: u64,

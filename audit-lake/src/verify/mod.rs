@@ -2,11 +2,10 @@
 //! checkpoint keys, and names whatever is not as the lake left it. Needs no service and changes nothing.
 
 mod finding;
-mod log;
 mod seals;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use writ_audit::{PublicKey, SignedCheckpoint};
 
 pub use finding::Finding;
 
-use crate::table;
+use crate::{log, table};
 
 /// Why nothing could be verified. Tampering is never an error: it is a [`Finding`].
 #[derive(Debug, thiserror::Error)]
@@ -107,29 +106,35 @@ pub fn verify_with(
     let table = lake.join(table::DIRECTORY);
     // Checkpoints first: a running lake may commit meanwhile, but it never seals what is not committed.
     let mut seals = seals::read(lake, keys, kept)?;
-    let mut log = log::read(&table)?;
+    let mut log = log::read(&table).map_err(|(path, source)| VerifyError::File { path, source })?;
     let mut report = Report {
         lake: std::mem::take(&mut log.lake),
         leftovers: std::mem::take(&mut log.leftovers),
         findings: std::mem::take(&mut log.findings),
-        files: log.commits.len() as u64,
+        files: log.files.len() as u64,
         checkpoints: seals.count(),
         ..Report::default()
     };
     report.findings.append(&mut seals.findings);
-    let known = log.commits.iter().map(|commit| commit.checkpoint).max().unwrap_or(0);
-    seals.check_known(known, &report.lake, &mut report.findings);
-    walk::walk(&table, &log.commits, &seals, &mut report);
-    let listed = log.commits.iter().map(|commit| commit.file.path.as_str()).collect();
-    report.leftovers.extend(unlisted(&table, &listed)?);
+    seals.check_known(log.checkpoint, &report.lake, &mut report.findings);
+    walk::walk(&table, &log, &seals, &mut report);
+    report.leftovers.extend(unlisted(&table, &log)?);
     Ok(report)
 }
 
-fn unlisted(
-    table: &Path,
-    listed: &std::collections::BTreeSet<&str>,
-) -> Result<Vec<String>, VerifyError> {
-    let mut names = log::names(table)?;
-    names.retain(|name| name != table::LOG_DIRECTORY && !listed.contains(name.as_str()));
+fn names(directory: &Path) -> Result<Vec<String>, VerifyError> {
+    log::names(directory).map_err(|source| VerifyError::File { path: directory.to_owned(), source })
+}
+
+/// What no commit names, and what a merge replaced and left for its readers.
+fn unlisted(table: &Path, log: &log::Log) -> Result<Vec<String>, VerifyError> {
+    let listed: BTreeSet<&str> = log
+        .files
+        .values()
+        .map(|listed| listed.file.path.as_str())
+        .chain(log.merged.iter().map(String::as_str))
+        .collect();
+    let mut names = names(table)?;
+    names.retain(|name| name != log::DIRECTORY && !listed.contains(name.as_str()));
     Ok(names)
 }

@@ -1,11 +1,11 @@
 //! The checkpoints: whether they are whole, signed and linked, and whether the records are what they seal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use writ_audit::{Checkpoint, PublicKey, SignedCheckpoint};
 
-use super::{Finding, VerifyError, log};
+use super::{Finding, VerifyError, names};
 use crate::checkpoints;
 use crate::table::Position;
 
@@ -13,6 +13,8 @@ use crate::table::Position;
 #[derive(Default)]
 pub(super) struct Seals {
     trusted: BTreeMap<u64, Checkpoint>,
+    /// Their numbers, by how many records they seal.
+    by_size: BTreeMap<u64, Vec<u64>>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -24,7 +26,7 @@ pub(super) fn read(
 ) -> Result<Seals, VerifyError> {
     let directory = lake.join(checkpoints::DIRECTORY);
     let mut seals = Seals::default();
-    for name in log::names(&directory)? {
+    for name in names(&directory)? {
         if name.ends_with(".tmp") {
             continue;
         }
@@ -34,6 +36,9 @@ pub(super) fn read(
         seals.take_kept(signed, keys);
     }
     seals.check_links();
+    for checkpoint in seals.trusted.values() {
+        seals.by_size.entry(checkpoint.tree_size).or_default().push(checkpoint.number);
+    }
     Ok(seals)
 }
 
@@ -138,7 +143,8 @@ impl Seals {
     /// Holds the records up to this moment against the checkpoints that seal exactly so many.
     pub(super) fn check(&self, at: &Position, sealed: &mut u64, findings: &mut Vec<Finding>) {
         let size = at.frontier.size();
-        for checkpoint in self.trusted.values().filter(|checkpoint| checkpoint.tree_size == size) {
+        let numbers = self.by_size.get(&size).into_iter().flatten();
+        for checkpoint in numbers.filter_map(|number| self.trusted.get(number)) {
             let number = checkpoint.number;
             if checkpoint.root != at.frontier.root() {
                 let last = size.saturating_sub(1);
@@ -160,20 +166,14 @@ impl Seals {
         }
     }
 
-    /// Holds the end of the table, and the places where commits end, against the checkpoints.
-    pub(super) fn check_end(&self, found: u64, ends: &BTreeSet<u64>, findings: &mut Vec<Finding>) {
+    /// Holds the end of the table against the checkpoints.
+    pub(super) fn check_end(&self, found: u64, findings: &mut Vec<Finding>) {
         if self.trusted.is_empty() && found > 0 {
             findings.push(Finding::Unsealed { records: found });
         }
-        for checkpoint in self.trusted.values() {
+        for checkpoint in self.trusted.values().filter(|checkpoint| checkpoint.tree_size > found) {
             let (number, sealed) = (checkpoint.number, checkpoint.tree_size);
-            if sealed > found {
-                findings.push(Finding::RolledBack { number, sealed, found });
-            } else if !ends.contains(&sealed) {
-                let reason =
-                    format!("it seals {sealed} records, and no commit ends there any more");
-                findings.push(Finding::CheckpointMisplaced { number, reason });
-            }
+            findings.push(Finding::RolledBack { number, sealed, found });
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The records, file by file in the order of commits: bytes, chains, columns, tree.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -10,10 +9,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 use writ_audit::{Body, ChainError, ChainHash, ChainState, FramedRef, Record, merkle};
 
-use super::log::Commit;
 use super::seals::Seals;
 use super::{Finding, Report};
 use crate::columns;
+use crate::log::{Listed, Log};
 use crate::row::Row;
 use crate::table::{DataFile, Position};
 
@@ -22,47 +21,43 @@ const FINDINGS_PER_FILE_MAX: usize = 16;
 
 struct Walk<'a> {
     table: &'a Path,
+    log: &'a Log,
+    seals: &'a Seals,
     position: Position,
+    /// How many records are sealed by a checkpoint that holds.
+    sealed: u64,
     report: &'a mut Report,
 }
 
-/// Walks all commits; what it finds goes into `report`.
-pub(super) fn walk(table: &Path, commits: &[Commit], seals: &Seals, report: &mut Report) {
-    let mut walk = Walk { table, position: Position::default(), report };
-    let mut sealed = 0;
-    let mut ends = BTreeSet::from([0]);
-    for commit in commits {
-        walk.commit(commit);
-        ends.insert(walk.position.frontier.size());
-        seals.check(&walk.position, &mut sealed, &mut walk.report.findings);
+/// Walks all visible files; what it finds goes into `report`.
+pub(super) fn walk(table: &Path, log: &Log, seals: &Seals, report: &mut Report) {
+    let position = Position::default();
+    let mut walk = Walk { table, log, seals, position, sealed: 0, report };
+    walk.check_seals();
+    for listed in log.files.values() {
+        walk.file(listed);
     }
-    let Walk { position, report, .. } = walk;
-    seals.check_end(position.frontier.size(), &ends, &mut report.findings);
+    let Walk { position, sealed, report, .. } = walk;
+    seals.check_end(position.frontier.size(), &mut report.findings);
     report.sealed = sealed;
     report.sources = position.heads.into_iter().map(|(source, head)| (source, head.seq)).collect();
 }
 
 impl Walk<'_> {
-    /// Walks one commit. Where its records are not what it says, that is found, and the walk goes on from what
-    /// it says: so that one place of tampering is not found again in everything after it.
-    fn commit(&mut self, commit: &Commit) {
-        let Commit { version, file, sha256, position, .. } = commit;
-        let expected = self.position.frontier.size();
-        if file.first != expected {
-            let reason = format!("its records begin at {}, not at {expected}", file.first);
-            let version = *version;
-            self.report.findings.push(Finding::CommitDamaged { version, reason });
-        }
+    /// Walks one file. Where its records are not what the log says, that is found, and the walk goes on from what
+    /// the log says: so that one place of tampering is not found again in everything after it.
+    fn file(&mut self, listed: &Listed) {
+        let Listed { file, sha256 } = listed;
         let before = self.report.findings.len();
-        match self.read(file, sha256) {
-            Some(batches) => self.records(file, &batches),
-            None => return self.position = position.clone(),
+        if let Some(batches) = self.read(file, sha256) {
+            self.records(file, &batches);
         }
-        if self.position != *position {
-            // Located already where a record or column of this very file was named.
+        if let Some(position) = self.log.positions.get(&file.end())
+            && self.position != *position
+        {
+            // Located already where a record, a column or the file itself was named.
             if self.report.findings.len() == before {
                 self.report.findings.push(Finding::Commit {
-                    version: *version,
                     path: file.path.clone(),
                     first: file.first,
                     last: last(file),
@@ -70,6 +65,11 @@ impl Walk<'_> {
             }
             self.position = position.clone();
         }
+        self.check_seals();
+    }
+
+    fn check_seals(&mut self) {
+        self.seals.check(&self.position, &mut self.sealed, &mut self.report.findings);
     }
 
     /// The file's content; `None`, and a finding, where it cannot be read at all.
@@ -136,7 +136,12 @@ impl Walk<'_> {
         };
         let mut rows = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
-            let place = Place { file, index: self.position.frontier.size() };
+            let index = self.position.frontier.size();
+            // A merged file has checkpoints inside; the one at its end is checked after it.
+            if index > file.first {
+                self.check_seals();
+            }
+            let place = Place { file, index };
             let (bytes, chain) = (records.value(row), chains.value(row));
             self.position.frontier.push(merkle::leaf(bytes));
             let Some(chain) = ChainHash::from_slice(chain) else {
@@ -224,7 +229,7 @@ struct Place<'a> {
 }
 
 fn last(file: &DataFile) -> u64 {
-    (file.first + file.count).saturating_sub(1)
+    file.end().saturating_sub(1)
 }
 
 fn broken(error: &ChainError) -> String {
