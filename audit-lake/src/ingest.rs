@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use writ_audit::{
@@ -164,6 +165,14 @@ pub(crate) fn writer(parts: WriterParts) -> (Ingest, Writer, mpsc::Receiver<Appe
     (ingest, writer, receiver)
 }
 
+/// Runs work that waits for the disk without holding up the other tasks of this thread.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// Waits until `at`; for ever where there is none.
 async fn until(at: Option<Instant>) {
     match at {
@@ -178,16 +187,18 @@ impl Writer {
         loop {
             tokio::select! {
                 biased;
-                () = until(self.commit_at) => self.commit(),
-                () = until(self.checkpoint_at) => self.checkpoint_or_log(),
+                () = until(self.commit_at) => blocking(|| self.commit()),
+                () = until(self.checkpoint_at) => blocking(|| self.checkpoint_or_log()),
                 append = queue.recv() => match append {
                     Some(append) => self.receive(append).await,
                     None => break,
                 },
             }
         }
-        self.commit();
-        self.checkpoint()
+        blocking(|| {
+            self.commit();
+            self.checkpoint()
+        })
     }
 
     async fn receive(&mut self, append: Append) {
@@ -208,7 +219,7 @@ impl Writer {
             // Nothing new: all of it is committed already.
             self.answer(&Ok(()));
         } else if self.rows.len() >= COMMIT_RECORDS_MAX {
-            self.commit();
+            blocking(|| self.commit());
         } else if self.commit_at.is_none() {
             self.commit_at = Some(Instant::now() + self.cadence.commit);
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -190,6 +191,30 @@ async fn a_source_ships_is_acknowledged_and_resumes() {
     let report = verify(&tables, &[key]).expect("verified");
     assert!(report.is_intact(), "{report}");
     assert_eq!((report.records, report.sealed), (6, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_acknowledges_what_was_taken_in_and_ends_open_streams() {
+    let service = Service::start().await;
+    let mut client = service.edge("edge-1").await;
+    let framed = Source::new("edge-1").statements(1);
+    let (send, batches) = tokio::sync::mpsc::channel(1);
+    send.send(batch("edge-1", &framed)).await.expect("sent");
+    let batches = tokio_stream::wrappers::ReceiverStream::new(batches);
+    let mut acks = client.ship(batches).await.expect("shipping").into_inner();
+    assert_eq!(acks.next().await.expect("an answer").expect("committed").seq, 2);
+    let (tables, key) = (service.dir.path().join("tables"), service.running.public_key());
+    // The client never ends its stream, and an auditor stays connected.
+    let token = service.authority.token("user:erin", 60);
+    let driver = service.driver("erin", &token).await.expect("connected");
+    let stopped = tokio::time::timeout(Duration::from_secs(20), service.running.shutdown()).await;
+    stopped.expect("in time").expect("in order");
+    assert!(acks.next().await.is_none_or(|ack| ack.is_err()), "the stream has ended");
+    driver.simple_query("SELECT 1").await.expect_err("disconnected");
+    drop(send);
+    let report = verify(&tables, &[key]).expect("verified");
+    assert!(report.is_intact(), "{report}");
+    assert_eq!(report.sealed, 2);
 }
 
 #[tokio::test]

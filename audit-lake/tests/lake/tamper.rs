@@ -133,7 +133,7 @@ async fn a_removed_file_is_named_and_the_rest_still_verified() {
     let paths = parquet_files(&files.lake());
     std::fs::remove_file(&paths[1]).expect("removed");
     let missing = Finding::FileMissing { path: name(&paths[1]), first: 4, last: 5 };
-    assert_eq!(check(&files).findings, [missing.clone()]);
+    assert_eq!(check(&files).findings, std::slice::from_ref(&missing));
     let mut last = std::fs::read(&paths[2]).expect("file");
     last[100] ^= 1;
     std::fs::write(&paths[2], last).expect("written");
@@ -359,6 +359,37 @@ async fn a_kept_checkpoint_shows_a_lake_that_was_rolled_back_with_its_checkpoint
         Finding::RolledBack { number: 3, sealed: 10, found: 6 },
     ];
     assert_eq!(report.findings, expected);
+}
+
+#[tokio::test]
+async fn tampering_inside_a_merged_file_is_named_like_anywhere_else() {
+    let mut edge = Source::new("edge-1");
+    let files = filled((0..16).map(|_| ("edge-1", edge.statements(1))).collect()).await;
+    let paths = parquet_files(&files.lake());
+    let merged = paths.iter().find(|path| name(path).contains("-32-")).expect("a merged file");
+    let report = check(&files);
+    assert!(report.is_intact(), "the negative control: {report}");
+    assert_eq!((report.files, report.checkpoints, report.sealed), (1, 16, 32));
+    let rows: Vec<u32> = (0..32).filter(|row| *row != 9).collect();
+    write(merged, &pick(&read(merged), &rows));
+    relog(&files, |_, _| ());
+    let findings = check(&files).findings;
+    let named = |finding: &Finding| match finding {
+        Finding::Record { index: 9, seq: 11, reason, .. } => reason.contains("records 10 to 10"),
+        _ => false,
+    };
+    assert!(findings.iter().any(named), "{findings:?}");
+    // A merge that does not put back what it takes away is refused as a commit.
+    let files = filled(batches()).await;
+    relog(&files, |version, action| {
+        if version == 3 && action.get("txn").is_some() {
+            let path = name(&parquet_files(&files.lake())[0]);
+            *action = serde_json::json!({ "remove": { "path": path, "dataChange": true } });
+        }
+    });
+    let findings = check(&files).findings;
+    let damaged = |finding: &Finding| matches!(finding, Finding::CommitDamaged { version: 3, .. });
+    assert!(findings.iter().any(damaged), "{findings:?}");
 }
 
 #[tokio::test]
