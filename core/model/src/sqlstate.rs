@@ -24,3 +24,7 @@ pub const UPSTREAM_UNREACHABLE: SqlState = SqlState("08006");
 pub const TOO_LARGE: SqlState = SqlState("54000");
 /// The edge is draining or the session was ended by an administrator.
 pub const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
+/// The prepared statement is not known.
+pub const UNKNOWN_STATEMENT: SqlState = SqlState("26000");
+/// The portal is not known.
+pub const UNKNOWN_PORTAL: SqlState = SqlState("34000");

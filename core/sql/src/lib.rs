@@ -1,1 +1,136 @@
-//! Skeleton.
+//! SQL text and a catalog snapshot in; statement facts and the masked rewrite out. Pure, total:
+//! what cannot be known is `opaque` in the facts (E2), and a text with masked relations is rewritten
+//! at the source (E3) or refused.
+//!
+//! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
+//! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
+
+mod bounds;
+mod calls;
+mod children;
+mod ddl;
+mod limits;
+mod mask;
+mod names;
+mod parse;
+mod query;
+mod scope;
+mod session;
+mod system;
+mod utility;
+mod walk;
+
+pub use limits::{NESTING_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
+pub use names::Names;
+pub use system::{SystemColumn, sensitive_system_columns};
+
+use pg_query::protobuf as pb;
+use writ_model::facts::SessionEffect;
+use writ_model::{Catalog, ColumnMasks, OpaqueReason, StatementFacts, StatementKind};
+
+use walk::Walk;
+
+/// What a text does, and the text, which the rewrite starts from again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analysis {
+    text: String,
+    facts: StatementFacts,
+}
+
+/// The text to run in place of the client's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rewrite {
+    /// The client's own text: no masked column is read.
+    Unchanged,
+    /// A text that reads masked values instead of the columns.
+    Text(String),
+}
+
+/// Analyses a text. Never fails: what is not known is in [`StatementFacts::opaque`].
+#[must_use]
+pub fn analyze(text: &str, catalog: &Catalog, names: &Names) -> Analysis {
+    let facts = parse::with_stack(text, || facts_of(text, catalog, names)).unwrap_or_else(|why| {
+        StatementFacts {
+            kinds: [StatementKind::Unknown].into(),
+            statements: 1,
+            opaque: [why].into(),
+            session: [
+                SessionEffect::Names,
+                SessionEffect::Definitions,
+                SessionEffect::TransactionEnd,
+            ]
+            .into(),
+            ..StatementFacts::default()
+        }
+    });
+    Analysis { text: text.to_owned(), facts }
+}
+
+fn facts_of(text: &str, catalog: &Catalog, names: &Names) -> Result<StatementFacts, OpaqueReason> {
+    if !names.standard_conforming_strings && text.contains('\\') {
+        let why = "a backslash while standard_conforming_strings is off".to_owned();
+        return Err(OpaqueReason::Session(why));
+    }
+    let mut tree = parse::parse(text)?;
+    let mut walk = Walk::new(catalog, names, None);
+    walk_all(&mut walk, &mut tree);
+    Ok(walk.into_facts())
+}
+
+/// Walks every statement of a text in order.
+fn walk_all(walk: &mut Walk<'_>, tree: &mut pb::ParseResult) {
+    for raw in &mut tree.stmts {
+        let Some(statement) = raw.stmt.as_deref_mut() else { continue };
+        walk.facts.statements = walk.facts.statements.saturating_add(1);
+        walk.statement(statement);
+        let session = &walk.facts.session;
+        // A transaction that ends can take a SET with it.
+        walk.names_changed |= session.contains(&SessionEffect::Names)
+            || session.contains(&SessionEffect::TransactionEnd);
+    }
+    if walk.facts.statements == 0 {
+        walk.facts.kinds.insert(StatementKind::Empty);
+    }
+}
+
+impl Analysis {
+    /// What the text does.
+    #[must_use]
+    pub fn facts(&self) -> &StatementFacts {
+        &self.facts
+    }
+
+    /// Whether the text reads a masked column, as far as the facts know. What they do not know is
+    /// in `opaque`, and for policy to judge.
+    #[must_use]
+    pub fn touches_masked(&self, catalog: &Catalog, masks: &ColumnMasks) -> bool {
+        !masks.is_empty() && mask::touched(catalog, masks, &self.facts)
+    }
+
+    /// The text that reads masked values in place of masked columns (E3). `catalog` and `names` must
+    /// be those of the analysis. Errors where no sound rewrite is known; nothing may run then.
+    pub fn rewrite(
+        &self,
+        catalog: &Catalog,
+        names: &Names,
+        masks: &ColumnMasks,
+    ) -> Result<Rewrite, OpaqueReason> {
+        if !self.touches_masked(catalog, masks) {
+            return Ok(Rewrite::Unchanged);
+        }
+        // An untrusted function is a question of policy; anything else leaves masked reads unseen.
+        let unseen = |r: &&OpaqueReason| !matches!(r, OpaqueReason::UntrustedFunction(_));
+        if let Some(reason) = self.facts.opaque.iter().find(unseen) {
+            return Err(reason.clone());
+        }
+        parse::with_stack(&self.text, || {
+            let mut tree = parse::parse(&self.text)?;
+            let mut walk = Walk::new(catalog, names, Some(masks));
+            walk_all(&mut walk, &mut tree);
+            if let Some(reason) = walk.refusal.take() {
+                return Err(reason);
+            }
+            parse::print(&tree).map(Rewrite::Text)
+        })
+    }
+}

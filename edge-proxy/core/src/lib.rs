@@ -1,1 +1,15 @@
-//! Skeleton.
+//! One PostgreSQL session as the edge sees it: pure, bytes in and bytes out. The session core asks its gate before
+//! any byte of a statement goes on (E1), lets the server itself raise refusals (E4), and writes the record of every
+//! statement (E6).
+
+pub mod catalog;
+pub mod frame;
+pub mod gate;
+pub mod outbox;
+pub mod policy_gate;
+pub mod session;
+pub mod write;
+
+pub use gate::{Gate, Ruling, SessionNames, Stamp};
+pub use outbox::{ApprovalAsk, ApprovalNews, Effect, EndReason, Journal, JournalFull, Outbox};
+pub use session::{Cx, Session};

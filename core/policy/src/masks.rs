@@ -1,0 +1,95 @@
+//! Which sensitive columns an actor sees masked, and how.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{Authorizer, EntityUid};
+use writ_model::mask::ColumnMask;
+use writ_model::{ColumnMasks, Denial, MaskKind, Tag};
+
+use crate::ask::{Answer, Asker};
+use crate::compile::{Policies, UNMASKED};
+use crate::decide::{no_statement, principals};
+use crate::entities::{ColumnSensitivity, RequestContext, Subject, column_uid, context, entities};
+use crate::explain::{Refusal, broken, errored};
+
+impl Policies {
+    /// The columns that this actor sees masked: what anyone in the chain may not see unmasked. A rule that cannot be
+    /// evaluated refuses the whole (C5).
+    pub fn masks(
+        &self,
+        s: &Subject<'_>,
+        c: &RequestContext,
+        sensitive: &[ColumnSensitivity],
+    ) -> Result<ColumnMasks, Denial> {
+        self.try_masks(s, c, sensitive).map_err(|(_, denial)| denial)
+    }
+
+    fn try_masks(
+        &self,
+        s: &Subject<'_>,
+        c: &RequestContext,
+        sensitive: &[ColumnSensitivity],
+    ) -> Result<ColumnMasks, Refusal> {
+        let mut masks = ColumnMasks::default();
+        let asked = self.columns_to_ask(sensitive);
+        let tables =
+            asked.iter().map(|f| (f.column.schema.as_str(), f.column.relation.as_str())).collect();
+        let asker = Asker {
+            policies: self,
+            entities: entities(s, &tables, &asked).map_err(|e| broken(&e))?,
+            context: context(s, c, &no_statement(), &[]).map_err(|e| broken(&e))?,
+            authorizer: Authorizer::new(),
+        };
+        let principals = principals(s).map_err(|e| broken(&e))?;
+        let mut by_tag: BTreeMap<&Tag, Option<MaskKind>> = BTreeMap::new();
+        for ColumnSensitivity { column, tag } in sensitive {
+            let known = by_tag.get(tag).filter(|_| self.masks_by_tag);
+            let kind = match known {
+                Some(kind) => *kind,
+                None => {
+                    let column = column_uid(s, column).map_err(|e| broken(&e))?;
+                    let kind = mask_kind(&asker, &principals, &column)?;
+                    by_tag.insert(tag, kind);
+                    kind
+                }
+            };
+            if let Some(kind) = kind {
+                let mask = ColumnMask { kind, tag: tag.clone() };
+                masks.insert(&column.schema, &column.relation, &column.column, mask);
+            }
+        }
+        Ok(masks)
+    }
+
+    /// The columns that questions are put about: all, or the first of each tag where no rule can tell them apart.
+    fn columns_to_ask(&self, sensitive: &[ColumnSensitivity]) -> Vec<ColumnSensitivity> {
+        if !self.masks_by_tag {
+            return sensitive.to_vec();
+        }
+        let mut first: BTreeMap<&Tag, &ColumnSensitivity> = BTreeMap::new();
+        for found in sensitive {
+            first.entry(&found.tag).or_insert(found);
+        }
+        first.into_values().cloned().collect()
+    }
+}
+
+/// `None`: everyone in the chain may see it as it is. Otherwise the strongest mask that any refusal asks for.
+fn mask_kind(
+    asker: &Asker<'_>,
+    principals: &[EntityUid],
+    column: &EntityUid,
+) -> Result<Option<MaskKind>, Refusal> {
+    let mut strongest = None;
+    for principal in principals {
+        match asker.ask(principal, UNMASKED, column) {
+            Answer::Yes(_) => {}
+            Answer::No(rules) => {
+                let kind = rules.iter().map(|r| r.mask).max().unwrap_or(MaskKind::Redact);
+                strongest = strongest.max(Some(kind));
+            }
+            Answer::Broken(rule, error) => return Err(errored(rule, &error)),
+        }
+    }
+    Ok(strongest)
+}

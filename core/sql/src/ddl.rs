@@ -1,0 +1,491 @@
+//! Statements that change definitions.
+
+use pg_query::{Node, NodeEnum, protobuf as pb};
+use writ_model::facts::SessionEffect;
+use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
+
+use crate::children::{Children, Visitor};
+use crate::parse;
+use crate::query::all_columns;
+use crate::scope::Entry;
+use crate::walk::Walk;
+
+impl Walk<'_> {
+    /// A statement that defines, alters or drops something.
+    pub(crate) fn definition(&mut self, node: &mut Node) {
+        match node.node.as_mut() {
+            Some(NodeEnum::CreateStmt(create)) => self.create_table(create),
+            Some(NodeEnum::CreateForeignTableStmt(create)) => {
+                if let Some(base) = create.base_stmt.as_mut() {
+                    self.create_table(base);
+                }
+            }
+            Some(NodeEnum::CreateTableAsStmt(create)) => self.create_as(create),
+            Some(NodeEnum::ViewStmt(view)) => {
+                self.kind(Kind::Create);
+                if let Some(relation) = &view.view {
+                    self.define(relation);
+                }
+                self.persist(|walk| view.query.children(walk));
+                self.definitions_change();
+            }
+            Some(NodeEnum::IndexStmt(index)) => self.index(index),
+            Some(NodeEnum::AlterTableStmt(alter)) => self.alter_table(alter),
+            Some(NodeEnum::RenameStmt(rename)) => {
+                self.kind(Kind::Alter);
+                self.altered(rename.relation.as_ref(), true);
+                self.named(rename.object.as_deref());
+                self.facts.defines.insert(rename.newname.clone());
+                self.definitions_change();
+            }
+            Some(NodeEnum::AlterObjectSchemaStmt(alter)) => {
+                self.kind(Kind::Alter);
+                self.altered(alter.relation.as_ref(), true);
+                self.named(alter.object.as_deref());
+                self.definitions_change();
+            }
+            Some(NodeEnum::AlterOwnerStmt(alter)) => {
+                self.kind(Kind::Alter);
+                self.altered(alter.relation.as_ref(), false);
+                self.named(alter.object.as_deref());
+                self.definitions_change();
+            }
+            Some(NodeEnum::DropStmt(drop)) => self.drop(drop),
+            Some(NodeEnum::CommentStmt(comment)) => {
+                self.kind(Kind::Alter);
+                self.named(comment.object.as_deref());
+            }
+            Some(NodeEnum::SecLabelStmt(label)) => {
+                self.kind(Kind::Alter);
+                self.named(label.object.as_deref());
+            }
+            Some(NodeEnum::GrantStmt(grant)) => {
+                self.kind(Kind::Grant);
+                for object in &grant.objects {
+                    self.named(Some(object));
+                }
+                self.effect(SessionEffect::Names);
+            }
+            Some(NodeEnum::CreateSeqStmt(create)) => {
+                self.kind(Kind::Create);
+                if let Some(sequence) = &create.sequence {
+                    self.define(sequence);
+                }
+            }
+            Some(NodeEnum::AlterSeqStmt(alter)) => {
+                self.kind(Kind::Alter);
+                self.altered(alter.sequence.as_ref(), false);
+            }
+            _ => self.code(node),
+        }
+    }
+
+    /// Notes that definitions change, so that later statements of the text cannot be known.
+    fn definitions_change(&mut self) {
+        if !self.planning {
+            self.effect(SessionEffect::Definitions);
+            self.definitions_changed = true;
+        }
+    }
+
+    /// Walks a query that is stored: what is masked in it cannot be rewritten, since others would
+    /// run the rewrite and the principal would own the original.
+    fn persist(&mut self, work: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.persisting, true);
+        work(self);
+        self.persisting = before;
+    }
+
+    /// Walks expressions over the rows of one relation, as in CHECK, USING and index expressions.
+    fn over(&mut self, relation: Option<&pb::RangeVar>, work: impl FnOnce(&mut Self)) {
+        let target = relation.map(|r| self.target(r).1);
+        self.level(|walk| {
+            for alias in ["old", "new"] {
+                if let Some(target) = &target {
+                    let alias = alias.to_owned();
+                    walk.push(Entry { alias, unqualified: false, ..target.clone() });
+                }
+            }
+            if let Some(target) = target {
+                walk.push(target);
+            }
+            walk.persist(work);
+        });
+    }
+
+    fn create_table(&mut self, create: &mut pb::CreateStmt) {
+        self.kind(Kind::Create);
+        for parent in &create.inh_relations {
+            if let Some(NodeEnum::RangeVar(parent)) = &parent.node {
+                self.mention_one(parent);
+            }
+        }
+        if let Some(relation) = &create.relation {
+            self.define(relation);
+        }
+        self.elements(&mut create.table_elts);
+        self.elements(&mut create.constraints);
+        self.loose(|walk| {
+            create.partbound.children(walk);
+            create.partspec.children(walk);
+            create.options.children(walk);
+        });
+    }
+
+    /// Walks expressions whose columns are new or belong to nothing in the snapshot.
+    fn loose(&mut self, work: impl FnOnce(&mut Self)) {
+        self.level(|walk| {
+            walk.push(Entry::derived("value"));
+            work(walk);
+        });
+    }
+
+    fn elements(&mut self, elements: &mut [Node]) {
+        self.loose(|walk| {
+            for element in elements {
+                walk.element(element);
+            }
+        });
+    }
+
+    /// A column, a constraint or LIKE in a table definition.
+    fn element(&mut self, element: &mut Node) {
+        match element.node.as_mut() {
+            Some(NodeEnum::ColumnDef(column)) => {
+                column.raw_default.children(self);
+                for constraint in &mut column.constraints {
+                    self.element(constraint);
+                }
+            }
+            Some(NodeEnum::Constraint(constraint)) => {
+                if let Some(referenced) = constraint.pktable.as_ref() {
+                    self.mention_one(referenced);
+                }
+                constraint.raw_expr.children(self);
+                constraint.where_clause.children(self);
+                constraint.exclusions.children(self);
+            }
+            Some(NodeEnum::TableLikeClause(like)) => {
+                if let Some(relation) = &like.relation {
+                    self.mention_one(relation);
+                }
+            }
+            Some(NodeEnum::PartitionCmd(part)) => {
+                if let Some(relation) = &part.name {
+                    self.mention_one(relation);
+                }
+            }
+            _ => self.node(element),
+        }
+    }
+
+    fn create_as(&mut self, create: &mut pb::CreateTableAsStmt) {
+        self.kind(Kind::Create);
+        let stored = create.objtype() == pb::ObjectType::ObjectMatview;
+        let query = create.query.as_deref_mut();
+        let run = |walk: &mut Self| match query {
+            Some(Node { node: Some(NodeEnum::SelectStmt(select)) }) => walk.select_stmt(select),
+            Some(query) => walk.statement(query),
+            None => walk.opaque(OpaqueReason::UnknownNode("no query".into())),
+        };
+        if stored {
+            self.persist(run);
+        } else {
+            run(self);
+        }
+        if let Some(into) = create.into.as_mut() {
+            self.into_clause(into);
+        }
+    }
+
+    fn index(&mut self, index: &mut pb::IndexStmt) {
+        self.kind(Kind::Create);
+        self.facts.defines.insert(index.idxname.clone());
+        self.effect(SessionEffect::Definitions);
+        let Some(relation) = index.relation.clone() else { return };
+        let found = self.mention_one(&relation);
+        if index.unique {
+            // The error on a duplicate shows the value.
+            let named = index.index_params.iter().filter_map(|p| match &p.node {
+                Some(NodeEnum::IndexElem(element)) => Some(element.name.clone()),
+                _ => None,
+            });
+            self.reads_rows(found.as_ref(), &named.collect::<Vec<_>>());
+        }
+        self.over(Some(&relation), |walk| {
+            index.index_params.children(walk);
+            index.where_clause.children(walk);
+        });
+    }
+
+    /// Notes that a definition reads rows in a way that no rewrite can mask.
+    fn reads_rows(&mut self, relation: Option<&Relation>, columns: &[String]) {
+        let Some(relation) = relation else { return };
+        self.read(relation, columns, false);
+        self.refuse_masked(relation, columns, "a definition reads masked columns");
+    }
+
+    fn alter_table(&mut self, alter: &mut pb::AlterTableStmt) {
+        use pb::AlterTableType as T;
+        self.kind(Kind::Alter);
+        let relation = alter.relation.clone();
+        let found = self.altered(relation.as_ref(), false);
+        for command in &mut alter.cmds {
+            let Some(NodeEnum::AlterTableCmd(command)) = command.node.as_mut() else { continue };
+            let quiet = matches!(
+                command.subtype(),
+                T::AtAddColumn
+                    | T::AtColumnDefault
+                    | T::AtDropNotNull
+                    | T::AtSetNotNull
+                    | T::AtSetStatistics
+                    | T::AtSetOptions
+                    | T::AtResetOptions
+                    | T::AtSetStorage
+                    | T::AtSetCompression
+                    | T::AtDropColumn
+                    | T::AtDropConstraint
+                    | T::AtChangeOwner
+                    | T::AtClusterOn
+                    | T::AtDropCluster
+                    | T::AtSetTableSpace
+                    | T::AtSetRelOptions
+                    | T::AtResetRelOptions
+                    | T::AtEnableRowSecurity
+                    | T::AtDisableRowSecurity
+                    | T::AtForceRowSecurity
+                    | T::AtNoForceRowSecurity
+                    | T::AtReplicaIdentity
+                    | T::AtAddIdentity
+                    | T::AtSetIdentity
+                    | T::AtDropIdentity
+                    | T::AtAttachPartition
+            );
+            if !quiet {
+                // A failed conversion or check shows the value that failed.
+                self.reads_rows(found.as_ref(), &all_columns(found.as_ref()));
+            }
+            self.over(relation.as_ref(), |walk| {
+                if let Some(definition) = command.def.as_deref_mut() {
+                    walk.element(definition);
+                }
+            });
+        }
+        self.definitions_change();
+    }
+
+    /// Notes an altered relation. `renames`: its columns may go by other names afterwards.
+    fn altered(&mut self, relation: Option<&pb::RangeVar>, renames: bool) -> Option<Relation> {
+        let relation = relation?;
+        self.facts.defines.insert(relation.relname.clone());
+        let found = self.mention_one(relation)?;
+        self.write(&found, &[], false);
+        if renames {
+            self.reads_rows(Some(&found), &all_columns(Some(&found)));
+        }
+        Some(found)
+    }
+
+    /// Notes a name in whatever form the grammar gives it.
+    fn named(&mut self, object: Option<&Node>) {
+        let name = match object.and_then(|o| o.node.as_ref()) {
+            Some(NodeEnum::List(list)) => parse::strings(&list.items).join("."),
+            Some(NodeEnum::String(name)) => name.sval.clone(),
+            Some(NodeEnum::RangeVar(r)) if r.schemaname.is_empty() => r.relname.clone(),
+            Some(NodeEnum::RangeVar(r)) => format!("{}.{}", r.schemaname, r.relname),
+            Some(NodeEnum::ObjectWithArgs(o)) => parse::strings(&o.objname).join("."),
+            Some(NodeEnum::TypeName(t)) => parse::strings(&t.names).join("."),
+            _ => return,
+        };
+        self.facts.defines.insert(name);
+    }
+
+    fn drop(&mut self, drop: &pb::DropStmt) {
+        self.kind(Kind::Drop);
+        for object in &drop.objects {
+            self.named(Some(object));
+            let Some(NodeEnum::List(list)) = &object.node else { continue };
+            let name = parse::strings(&list.items);
+            let (schema, name) = match name.as_slice() {
+                [name] => ("", name.as_str()),
+                [.., schema, name] => (schema.as_str(), name.as_str()),
+                [] => continue,
+            };
+            let relation = self.names.resolve(self.catalog, schema, name);
+            if let crate::names::Resolved::Relation(found) = relation {
+                if is_relation(drop.remove_type()) && !self.planning {
+                    // The view below a dropped view is not written.
+                    self.note_write(found, &all_columns(Some(found)));
+                }
+            }
+        }
+        self.effect(SessionEffect::Names);
+        self.definitions_change();
+    }
+
+    /// Definitions that hold code, roles, or things outside relations.
+    fn code(&mut self, node: &mut Node) {
+        match node.node.as_mut() {
+            Some(NodeEnum::CreateFunctionStmt(create)) => {
+                self.kind(Kind::Create);
+                self.facts.defines.insert(parse::strings(&create.funcname).join("."));
+                self.loose(|walk| {
+                    walk.persist(|walk| {
+                        create.parameters.children(walk);
+                        create.sql_body.children(walk);
+                    });
+                });
+                self.definitions_change();
+            }
+            Some(NodeEnum::CreatePolicyStmt(policy)) => {
+                self.kind(Kind::Create);
+                let table = policy.table.clone();
+                self.over(table.as_ref(), |walk| {
+                    policy.qual.children(walk);
+                    policy.with_check.children(walk);
+                });
+                self.definitions_change();
+            }
+            Some(NodeEnum::AlterPolicyStmt(policy)) => {
+                self.kind(Kind::Alter);
+                let table = policy.table.clone();
+                self.over(table.as_ref(), |walk| {
+                    policy.qual.children(walk);
+                    policy.with_check.children(walk);
+                });
+                self.definitions_change();
+            }
+            Some(NodeEnum::CreateTrigStmt(trigger)) => {
+                self.kind(Kind::Create);
+                self.facts.defines.insert(trigger.trigname.clone());
+                let table = trigger.relation.clone();
+                if let Some(table) = &table {
+                    self.mention_one(table);
+                }
+                if let Some(other) = &trigger.constrrel {
+                    self.mention_one(other);
+                }
+                self.over(table.as_ref(), |walk| trigger.when_clause.children(walk));
+                self.definitions_change();
+            }
+            Some(NodeEnum::RuleStmt(rule)) => {
+                self.kind(Kind::Create);
+                self.facts.defines.insert(rule.rulename.clone());
+                let table = rule.relation.clone();
+                if let Some(table) = &table {
+                    self.mention_one(table);
+                }
+                self.over(table.as_ref(), |walk| {
+                    rule.where_clause.children(walk);
+                    for action in &mut rule.actions {
+                        walk.statement(action);
+                    }
+                });
+                self.definitions_change();
+            }
+            Some(NodeEnum::CreateStatsStmt(stats)) => {
+                self.kind(Kind::Create);
+                self.facts.defines.insert(parse::strings(&stats.defnames).join("."));
+                self.mention(&stats.relations.clone());
+                let table = stats.relations.first().and_then(|n| match &n.node {
+                    Some(NodeEnum::RangeVar(r)) => Some(r.clone()),
+                    _ => None,
+                });
+                self.over(table.as_ref(), |walk| stats.exprs.children(walk));
+                self.effect(SessionEffect::Definitions);
+            }
+            Some(other) => {
+                if let Some(kind) = plain(other) {
+                    self.kind(kind);
+                    self.effect(SessionEffect::Names);
+                    self.definitions_change();
+                } else {
+                    self.kind(Kind::Unknown);
+                    self.opaque(OpaqueReason::UnknownNode("a statement".into()));
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+fn is_relation(kind: pb::ObjectType) -> bool {
+    matches!(
+        kind,
+        pb::ObjectType::ObjectTable
+            | pb::ObjectType::ObjectView
+            | pb::ObjectType::ObjectMatview
+            | pb::ObjectType::ObjectForeignTable
+            | pb::ObjectType::ObjectSequence
+    )
+}
+
+/// The kind of a statement that reads and writes no rows of relations and holds no expression over
+/// them.
+fn plain(statement: &NodeEnum) -> Option<Kind> {
+    use NodeEnum as N;
+    Some(match statement {
+        N::CreateRoleStmt(_)
+        | N::AlterRoleStmt(_)
+        | N::AlterRoleSetStmt(_)
+        | N::DropRoleStmt(_)
+        | N::GrantRoleStmt(_)
+        | N::DropOwnedStmt(_)
+        | N::ReassignOwnedStmt(_) => Kind::Role,
+        N::AlterDefaultPrivilegesStmt(_) => Kind::Grant,
+        N::CompositeTypeStmt(_)
+        | N::CreateEnumStmt(_)
+        | N::CreateRangeStmt(_)
+        | N::CreateDomainStmt(_)
+        | N::DefineStmt(_)
+        | N::CreateOpClassStmt(_)
+        | N::CreateOpFamilyStmt(_)
+        | N::CreateCastStmt(_)
+        | N::CreateConversionStmt(_)
+        | N::CreateTransformStmt(_)
+        | N::CreatePublicationStmt(_)
+        | N::CreateEventTrigStmt(_)
+        | N::CreateAmStmt(_)
+        | N::CreatePlangStmt(_) => Kind::Create,
+        // The elements of CREATE SCHEMA are statements of their own: none is looked into.
+        N::CreateSchemaStmt(create) if create.schema_elts.is_empty() => Kind::Create,
+        N::AlterCollationStmt(_)
+        | N::AlterDomainStmt(_)
+        | N::AlterFunctionStmt(_)
+        | N::AlterObjectDependsStmt(_)
+        | N::AlterOperatorStmt(_)
+        | N::AlterOpFamilyStmt(_)
+        | N::AlterTypeStmt(_)
+        | N::AlterEnumStmt(_)
+        | N::AlterEventTrigStmt(_)
+        | N::AlterExtensionContentsStmt(_)
+        | N::AlterPublicationStmt(_)
+        | N::AlterStatsStmt(_)
+        | N::AlterTsdictionaryStmt(_)
+        | N::AlterTsconfigurationStmt(_)
+        | N::ReplicaIdentityStmt(_) => Kind::Alter,
+        N::CreateExtensionStmt(_)
+        | N::AlterExtensionStmt(_)
+        | N::CreateFdwStmt(_)
+        | N::AlterFdwStmt(_)
+        | N::CreateForeignServerStmt(_)
+        | N::AlterForeignServerStmt(_)
+        | N::CreateUserMappingStmt(_)
+        | N::AlterUserMappingStmt(_)
+        | N::DropUserMappingStmt(_)
+        | N::ImportForeignSchemaStmt(_)
+        | N::CreateSubscriptionStmt(_)
+        | N::AlterSubscriptionStmt(_)
+        | N::DropSubscriptionStmt(_)
+        | N::CreateTableSpaceStmt(_)
+        | N::DropTableSpaceStmt(_)
+        | N::AlterTableSpaceOptionsStmt(_)
+        | N::AlterTableMoveAllStmt(_)
+        | N::CreatedbStmt(_)
+        | N::AlterDatabaseStmt(_)
+        | N::AlterDatabaseRefreshCollStmt(_)
+        | N::AlterDatabaseSetStmt(_)
+        | N::DropdbStmt(_) => Kind::Server,
+        _ => return None,
+    })
+}

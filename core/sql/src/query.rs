@@ -1,0 +1,645 @@
+//! Queries and changes: SELECT, INSERT, UPDATE, DELETE, MERGE and what stands in their FROM.
+
+use pg_query::{Node, NodeEnum, protobuf as pb};
+use writ_model::facts::SessionEffect;
+use writ_model::{OpaqueReason, Relation, RelationKind, StatementKind};
+
+use crate::children::{Children, Visitor};
+use crate::names::Resolved;
+use crate::scope::{Entry, Level, Source};
+use crate::walk::Walk;
+use crate::{bounds, mask, parse};
+
+fn alias_of(alias: Option<&pb::Alias>) -> (&str, Vec<String>) {
+    alias.map_or(("", Vec::new()), |a| (a.aliasname.as_str(), parse::strings(&a.colnames)))
+}
+
+impl Walk<'_> {
+    /// Runs `work` in a query level of its own.
+    pub(crate) fn level(&mut self, work: impl FnOnce(&mut Self)) {
+        self.levels.push(Level::default());
+        let ctes = self.ctes.len();
+        work(self);
+        self.ctes.truncate(ctes);
+        self.levels.pop();
+    }
+
+    fn outputs(&mut self, work: impl FnOnce(&mut Self)) {
+        let set = |walk: &mut Self, on| {
+            if let Some(level) = walk.levels.last_mut() {
+                level.outputs = on;
+            }
+        };
+        set(self, true);
+        work(self);
+        set(self, false);
+    }
+
+    /// One query.
+    pub(crate) fn select_stmt(&mut self, select: &mut pb::SelectStmt) {
+        self.level(|walk| {
+            walk.with(select.with_clause.as_mut());
+            let pinned = std::mem::replace(&mut walk.pinned_setting, pinned_setting(select));
+            if let Some(into) = select.into_clause.as_mut() {
+                walk.into_clause(into);
+            }
+            // The arms of a set operation are queries of their own.
+            select.larg.children(walk);
+            select.rarg.children(walk);
+            for item in &mut select.from_clause {
+                walk.range(item);
+            }
+            select.values_lists.children(walk);
+            select.target_list.children(walk);
+            select.where_clause.children(walk);
+            select.having_clause.children(walk);
+            select.window_clause.children(walk);
+            walk.outputs(|walk| {
+                select.distinct_clause.children(walk);
+                select.group_clause.children(walk);
+                select.sort_clause.children(walk);
+            });
+            select.limit_offset.children(walk);
+            select.limit_count.children(walk);
+            walk.locking(&select.locking_clause);
+            walk.pinned_setting = pinned;
+        });
+    }
+
+    fn locking(&mut self, clauses: &[Node]) {
+        for clause in clauses {
+            let Some(NodeEnum::LockingClause(clause)) = &clause.node else { continue };
+            let locked: Vec<&str> = clause
+                .locked_rels
+                .iter()
+                .filter_map(|n| match &n.node {
+                    Some(NodeEnum::RangeVar(r)) => Some(r.relname.as_str()),
+                    _ => None,
+                })
+                .collect();
+            let hits =
+                |e: &Entry| e.replaced && (locked.is_empty() || locked.contains(&e.alias.as_str()));
+            if self.levels.last().is_some_and(|l| l.entries.iter().any(hits)) {
+                self.refuse("rows of a masked relation cannot be locked");
+            }
+        }
+    }
+
+    /// The CTEs of a statement; they stay in scope until its level ends.
+    pub(crate) fn with(&mut self, clause: Option<&mut pb::WithClause>) {
+        let Some(clause) = clause else { return };
+        if clause.recursive {
+            for cte in &clause.ctes {
+                if let Some(NodeEnum::CommonTableExpr(cte)) = &cte.node {
+                    self.ctes.push(cte.ctename.clone());
+                }
+            }
+        }
+        for cte in &mut clause.ctes {
+            let Some(NodeEnum::CommonTableExpr(cte)) = cte.node.as_mut() else {
+                self.opaque(OpaqueReason::UnknownNode("WITH".into()));
+                continue;
+            };
+            if let Some(query) = cte.ctequery.as_mut() {
+                // The names in SEARCH and CYCLE are columns of the CTE itself.
+                self.node(query);
+            }
+            if let Some(cycle) = cte.cycle_clause.as_mut() {
+                cycle.children(self);
+            }
+            self.ctes.push(cte.ctename.clone());
+        }
+    }
+
+    pub(crate) fn into_clause(&mut self, into: &mut pb::IntoClause) {
+        if let Some(relation) = &into.rel {
+            self.kind(StatementKind::Create);
+            self.define(relation);
+        }
+        into.options.children(self);
+    }
+
+    /// Notes that a relation is made.
+    pub(crate) fn define(&mut self, relation: &pb::RangeVar) {
+        let dot = if relation.schemaname.is_empty() { "" } else { "." };
+        let name = format!("{}{dot}{}", relation.schemaname, relation.relname);
+        self.facts.defines.insert(name);
+        self.made.insert(relation.relname.clone());
+        if self.planning {
+            return;
+        }
+        self.effect(SessionEffect::Definitions);
+        if relation.relpersistence == "t" || relation.schemaname.starts_with("pg_temp") {
+            self.effect(SessionEffect::Names);
+        }
+    }
+
+    /// One item of a FROM clause. May replace the node.
+    pub(crate) fn range(&mut self, node: &mut Node) {
+        match node.node.as_mut() {
+            Some(NodeEnum::RangeVar(relation)) => {
+                if let Some(masked) = self.from_relation(relation) {
+                    node.node = Some(masked);
+                }
+            }
+            Some(NodeEnum::RangeSubselect(subselect)) => {
+                let lateral = subselect.lateral;
+                self.hiding(!lateral, |walk| subselect.subquery.children(walk));
+                self.push_derived(subselect.alias.as_ref(), "");
+            }
+            Some(NodeEnum::RangeFunction(function)) => {
+                function.functions.children(self);
+                let name = function_name(&function.functions);
+                self.push_derived(function.alias.as_ref(), &name);
+            }
+            Some(NodeEnum::RangeTableFunc(table)) => {
+                table.children(self);
+                self.push_derived(table.alias.as_ref(), "xmltable");
+            }
+            Some(NodeEnum::JsonTable(table)) => {
+                table.children(self);
+                self.push_derived(table.alias.as_ref(), "json_table");
+            }
+            Some(NodeEnum::RangeTableSample(sample)) => {
+                if let Some(relation) = sample.relation.as_mut() {
+                    self.range(relation);
+                    if !matches!(relation.node, Some(NodeEnum::RangeVar(_))) {
+                        self.refuse("TABLESAMPLE of a masked relation");
+                    }
+                }
+                let method = parse::strings(&sample.method);
+                self.function_name(&method, false);
+                sample.args.children(self);
+                sample.repeatable.children(self);
+            }
+            Some(NodeEnum::JoinExpr(join)) => self.join(join),
+            _ => self.opaque(OpaqueReason::UnknownNode("FROM".into())),
+        }
+    }
+
+    fn hiding(&mut self, hide: bool, work: impl FnOnce(&mut Self)) {
+        let set = |walk: &mut Self, on| {
+            walk.levels.last_mut().map(|level| std::mem::replace(&mut level.hidden, on))
+        };
+        let depth = self.levels.len();
+        let before = if hide { set(self, true) } else { None };
+        work(self);
+        debug_assert_eq!(depth, self.levels.len());
+        if let Some(before) = before {
+            set(self, before);
+        }
+    }
+
+    fn push_derived(&mut self, alias: Option<&pb::Alias>, name: &str) {
+        let (alias, _) = alias_of(alias);
+        self.push(Entry::derived(if alias.is_empty() { name } else { alias }));
+    }
+
+    fn join(&mut self, join: &mut pb::JoinExpr) {
+        let count = |walk: &Self| walk.levels.last().map_or(0, |l| l.entries.len());
+        let start = count(self);
+        if let Some(left) = join.larg.as_mut() {
+            self.range(left);
+        }
+        let middle = count(self);
+        if let Some(right) = join.rarg.as_mut() {
+            self.range(right);
+        }
+        self.forget_oids(join.jointype(), start, middle);
+        let entries = self.levels.last().map(|l| l.entries.clone()).unwrap_or_default();
+        let (left, right) = (
+            entries.get(start..middle).unwrap_or_default(),
+            entries.get(middle..).unwrap_or_default(),
+        );
+        for column in parse::strings(&join.using_clause) {
+            self.join_column(left, &column);
+            self.join_column(right, &column);
+        }
+        if join.is_natural {
+            self.natural(left, right);
+            self.natural(right, left);
+        }
+        join.quals.children(self);
+        if let Some(alias) = &join.join_using_alias {
+            let columns = parse::strings(&join.using_clause);
+            let source = Source::Known(columns);
+            let entry = Entry { source, unqualified: false, ..Entry::derived(&alias.aliasname) };
+            self.push(entry);
+        }
+        if let Some(alias) = &join.alias {
+            // The alias hides what is below it, and a name of it can mean any column below.
+            for entry in left.iter().chain(right) {
+                self.read_entry(entry, None);
+            }
+            if let Some(level) = self.levels.last_mut() {
+                level.entries.truncate(start);
+            }
+            self.push(Entry::derived(&alias.aliasname));
+        }
+    }
+
+    fn join_column(&mut self, side: &[Entry], column: &str) {
+        use crate::scope::Hit;
+        for entry in side {
+            if let Hit::Column(column) = entry.hit(column) {
+                self.read_entry(entry, Some(&column));
+            }
+        }
+    }
+
+    fn natural(&mut self, side: &[Entry], other: &[Entry]) {
+        let columns = |e: &Entry| match &e.source {
+            Source::Relation { columns: Some(columns), .. } if e.renames.is_empty() => {
+                Some(columns.clone())
+            }
+            _ => None,
+        };
+        let shared: Option<Vec<_>> = other.iter().map(columns).collect();
+        for entry in side {
+            match (&shared, columns(entry)) {
+                (Some(shared), Some(own)) => {
+                    for column in own.iter().filter(|c| shared.iter().any(|s| s.contains(c))) {
+                        self.read_entry(entry, Some(column));
+                    }
+                }
+                // Columns that are not known can be any.
+                _ => self.read_entry(entry, None),
+            }
+        }
+    }
+
+    /// A relation in a FROM clause; gives what replaces it.
+    fn from_relation(&mut self, relation: &mut pb::RangeVar) -> Option<NodeEnum> {
+        let (alias, renames) = alias_of(relation.alias.as_ref());
+        let alias = alias.to_owned();
+        if relation.schemaname.is_empty() && self.ctes.contains(&relation.relname) {
+            let name = if alias.is_empty() { &relation.relname } else { &alias };
+            self.push(Entry::derived(name));
+            return None;
+        }
+        let mut replacement = None;
+        let mut entry = match self.resolve(relation) {
+            Resolved::Relation(found) => {
+                let only = !relation.inh;
+                if self.in_view() {
+                    relation.schemaname.clone_from(&found.schema);
+                }
+                self.read(found, &[], only);
+                replacement = self.replace(found, relation);
+                if self.masks.is_none() {
+                    self.follow_view(found);
+                }
+                Entry::relation(found, &alias, only)
+            }
+            Resolved::System(schema) => {
+                self.masked_system(schema, &relation.relname);
+                Entry::system(schema, &relation.relname, &alias)
+            }
+            Resolved::Temporary | Resolved::Unknown => {
+                Entry::derived(if alias.is_empty() { &relation.relname } else { &alias })
+            }
+        };
+        entry.renames = renames;
+        entry.replaced = replacement.is_some();
+        if entry.replaced {
+            entry.oid = self.plain_oid(&entry);
+        }
+        let unknown = matches!(entry.source, Source::Relation { columns: None, .. });
+        if unknown {
+            self.mention_system(&entry);
+            if !entry.renames.is_empty() {
+                // New names for columns hide which are read.
+                self.read_entry(&entry, None);
+            }
+        }
+        self.push(entry);
+        replacement
+    }
+
+    /// The oid of a table that has only rows of its own.
+    fn plain_oid(&self, entry: &Entry) -> Option<u32> {
+        let Source::Relation { schema, name, .. } = &entry.source else { return None };
+        let found = self.catalog.relation(schema, name)?;
+        let alone = self.catalog.children(found.oid).is_empty();
+        (alone && found.kind == RelationKind::Table).then_some(found.oid)
+    }
+
+    /// An outer join can put NULL in place of `tableoid`.
+    fn forget_oids(&mut self, kind: pb::JoinType, start: usize, middle: usize) {
+        let Some(level) = self.levels.last_mut() else { return };
+        for (at, entry) in level.entries.iter_mut().enumerate().skip(start) {
+            let kept = match kind {
+                pb::JoinType::JoinInner => true,
+                pb::JoinType::JoinLeft => at < middle,
+                pb::JoinType::JoinRight => at >= middle,
+                _ => false,
+            };
+            if !kept {
+                entry.oid = None;
+            }
+        }
+    }
+
+    fn masked_system(&mut self, schema: &str, name: &str) {
+        if self.masks.is_some_and(|m| m.relation(schema, name).is_some()) {
+            self.refuse(format!("{schema}.{name}: the snapshot does not have its columns"));
+        }
+    }
+
+    /// The subselect that yields what the principal may see of `found`; `None` where that is all.
+    fn replace(&mut self, found: &Relation, relation: &pb::RangeVar) -> Option<NodeEnum> {
+        let masks = self.masks?;
+        let only = !relation.inh;
+        let masked = mask::of(self.catalog, masks, found, only);
+        let reaches =
+            found.definition.is_some() && !found.is_system() && self.view_reaches(found, masks);
+        if masked.is_empty() && !reaches {
+            return None;
+        }
+        if self.persisting {
+            self.refuse(format!("{}.{}: a definition would store it", found.schema, found.name));
+            return None;
+        }
+        if reaches && found.kind != RelationKind::View {
+            self.refuse(format!("{}.{} stores masked values", found.schema, found.name));
+            return None;
+        }
+        let inner = match (&found.definition, reaches) {
+            (Some(definition), true) => match self.expand_view(found, definition) {
+                Ok(select) => Some(select),
+                Err(reason) => {
+                    self.refusal.get_or_insert(reason);
+                    return None;
+                }
+            },
+            _ => None,
+        };
+        match mask::subselect(found, &masked, only, inner, relation) {
+            Ok(node) => Some(node),
+            Err(reason) => {
+                self.refusal.get_or_insert(reason);
+                None
+            }
+        }
+    }
+
+    /// The target of a change as an entry; notes nothing.
+    pub(crate) fn target(&mut self, relation: &pb::RangeVar) -> (Option<Relation>, Entry) {
+        let (alias, _) = alias_of(relation.alias.as_ref());
+        let name = if alias.is_empty() { &relation.relname } else { alias };
+        match self.resolve(relation) {
+            Resolved::Relation(found) => {
+                let mut entry = Entry::relation(found, alias, !relation.inh);
+                entry.target = true;
+                (Some(found.clone()), entry)
+            }
+            Resolved::System(schema) => {
+                let what = format!("{schema}.{}", relation.relname);
+                self.opaque(OpaqueReason::UnknownRelation(what));
+                (None, Entry::derived(name))
+            }
+            Resolved::Temporary | Resolved::Unknown => (None, Entry::derived(name)),
+        }
+    }
+
+    fn write_target(&mut self, found: Option<&Relation>, entry: &Entry, columns: &[String]) {
+        let Some(found) = found else { return };
+        let only = matches!(entry.source, Source::Relation { only: true, .. });
+        self.write(found, columns, only);
+    }
+
+    fn returning(&mut self, clause: Option<&mut pb::ReturningClause>, target: &Entry) {
+        let Some(clause) = clause else { return };
+        let mut names = vec!["old".to_owned(), "new".to_owned()];
+        for option in &clause.options {
+            if let Some(NodeEnum::ReturningOption(option)) = &option.node {
+                names.push(option.value.clone());
+            }
+        }
+        for alias in names {
+            if self.levels.last().is_some_and(|l| l.entries.iter().all(|e| e.alias != alias)) {
+                let entry = Entry { alias, unqualified: false, ..target.clone() };
+                self.push(entry);
+            }
+        }
+        if self.masks.is_some() {
+            self.expand_returning(clause, target);
+        }
+        let before = std::mem::replace(&mut self.returning, true);
+        clause.exprs.children(self);
+        self.returning = before;
+    }
+
+    /// Puts a list of columns in place of `*`, so that each can give way to its mask, and keeps the
+    /// names of those that will.
+    fn expand_returning(&mut self, clause: &mut pb::ReturningClause, target: &Entry) {
+        let Source::Relation { columns: Some(columns), .. } = &target.source else { return };
+        let alone = self
+            .levels
+            .last()
+            .is_some_and(|l| l.entries.iter().filter(|e| e.unqualified).count() == 1);
+        let exprs = std::mem::take(&mut clause.exprs);
+        for mut node in exprs {
+            let Some(NodeEnum::ResTarget(result)) = node.node.as_mut() else {
+                clause.exprs.push(node);
+                continue;
+            };
+            let fields = match result.val.as_deref().and_then(|v| v.node.as_ref()) {
+                Some(NodeEnum::ColumnRef(column)) => parse::strings(&column.fields),
+                _ => Vec::new(),
+            };
+            match fields.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                [.., table, "*"] if *table == target.alias => {
+                    clause.exprs.extend(columns.iter().map(|c| column_of(target, c)));
+                }
+                ["*"] if alone => {
+                    clause.exprs.extend(columns.iter().map(|c| column_of(target, c)));
+                }
+                [.., name] if *name != "*" && result.name.is_empty() => {
+                    result.name = (*name).to_owned();
+                    clause.exprs.push(node);
+                }
+                _ => clause.exprs.push(node),
+            }
+        }
+    }
+
+    pub(crate) fn insert(&mut self, insert: &mut pb::InsertStmt) {
+        self.kind(StatementKind::Insert);
+        self.level(|walk| {
+            walk.with(insert.with_clause.as_mut());
+            insert.select_stmt.children(walk);
+            let Some(relation) = insert.relation.as_ref() else { return };
+            let (found, entry) = walk.target(relation);
+            let mut columns = assigned(&insert.cols);
+            if columns.is_empty() {
+                columns = all_columns(found.as_ref());
+            }
+            for column in &mut insert.cols {
+                subscripts(walk, column);
+            }
+            walk.push(entry.clone());
+            if let Some(conflict) = insert.on_conflict_clause.as_mut() {
+                walk.infer(conflict.infer.as_deref_mut(), &entry);
+                let excluded = Entry::derived("excluded");
+                walk.push(Entry { unqualified: false, ..excluded });
+                columns.extend(assigned(&conflict.target_list));
+                conflict.target_list.children(walk);
+                conflict.where_clause.children(walk);
+            }
+            walk.write_target(found.as_ref(), &entry, &columns);
+            walk.returning(insert.returning_clause.as_mut(), &entry);
+        });
+    }
+
+    fn infer(&mut self, infer: Option<&mut pb::InferClause>, entry: &Entry) {
+        let Some(infer) = infer else { return };
+        if !infer.conname.is_empty() {
+            // Which columns the constraint covers is not known here.
+            self.read_entry(entry, None);
+        }
+        for element in &infer.index_elems {
+            if let Some(NodeEnum::IndexElem(element)) = &element.node {
+                if !element.name.is_empty() {
+                    // Whether a value is there already is an answer about the column.
+                    self.read_entry(entry, Some(&element.name));
+                }
+            }
+        }
+        infer.children(self);
+    }
+
+    pub(crate) fn update(&mut self, update: &mut pb::UpdateStmt) {
+        self.kind(StatementKind::Update);
+        self.level(|walk| {
+            walk.with(update.with_clause.as_mut());
+            let Some(relation) = update.relation.as_ref() else { return };
+            let (found, entry) = walk.target(relation);
+            walk.bound(update.where_clause.as_deref(), found.as_ref());
+            walk.write_target(found.as_ref(), &entry, &assigned(&update.target_list));
+            walk.push(entry.clone());
+            for item in &mut update.from_clause {
+                walk.range(item);
+            }
+            update.target_list.children(walk);
+            update.where_clause.children(walk);
+            walk.returning(update.returning_clause.as_mut(), &entry);
+        });
+    }
+
+    pub(crate) fn delete(&mut self, delete: &mut pb::DeleteStmt) {
+        self.kind(StatementKind::Delete);
+        self.level(|walk| {
+            walk.with(delete.with_clause.as_mut());
+            let Some(relation) = delete.relation.as_ref() else { return };
+            let (found, entry) = walk.target(relation);
+            walk.bound(delete.where_clause.as_deref(), found.as_ref());
+            walk.write_target(found.as_ref(), &entry, &all_columns(found.as_ref()));
+            walk.push(entry.clone());
+            for item in &mut delete.using_clause {
+                walk.range(item);
+            }
+            delete.where_clause.children(walk);
+            walk.returning(delete.returning_clause.as_mut(), &entry);
+        });
+    }
+
+    fn bound(&mut self, condition: Option<&Node>, target: Option<&Relation>) {
+        if !self.planning && !condition.is_some_and(|c| bounds::bounds(c, target)) {
+            self.facts.bounded = false;
+        }
+    }
+
+    pub(crate) fn merge(&mut self, merge: &mut pb::MergeStmt) {
+        self.kind(StatementKind::Merge);
+        self.level(|walk| {
+            walk.with(merge.with_clause.as_mut());
+            let Some(relation) = merge.relation.as_ref() else { return };
+            let (found, entry) = walk.target(relation);
+            walk.push(entry.clone());
+            if let Some(source) = merge.source_relation.as_mut() {
+                walk.range(source);
+            }
+            merge.join_condition.children(walk);
+            let mut columns = Vec::new();
+            for clause in &mut merge.merge_when_clauses {
+                let Some(NodeEnum::MergeWhenClause(clause)) = clause.node.as_mut() else {
+                    continue;
+                };
+                let named = assigned(&clause.target_list);
+                let all = named.is_empty();
+                columns.extend(if all { all_columns(found.as_ref()) } else { named });
+                clause.children(walk);
+            }
+            walk.write_target(found.as_ref(), &entry, &columns);
+            walk.returning(merge.returning_clause.as_mut(), &entry);
+        });
+    }
+}
+
+/// `alias.column AS column` in a RETURNING list.
+fn column_of(entry: &Entry, column: &str) -> Node {
+    let fields = [entry.alias.as_str(), column]
+        .map(|text| Node { node: Some(NodeEnum::String(pb::String { sval: text.to_owned() })) });
+    let reference = pb::ColumnRef { fields: fields.into(), location: 0 };
+    Node {
+        node: Some(NodeEnum::ResTarget(Box::new(pb::ResTarget {
+            name: column.to_owned(),
+            indirection: Vec::new(),
+            val: Some(Box::new(Node { node: Some(NodeEnum::ColumnRef(reference)) })),
+            location: 0,
+        }))),
+    }
+}
+
+/// The columns that a SET or column list names.
+pub(crate) fn assigned(targets: &[Node]) -> Vec<String> {
+    targets
+        .iter()
+        .filter_map(|t| match &t.node {
+            Some(NodeEnum::ResTarget(target)) => Some(target.name.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(crate) fn all_columns(relation: Option<&Relation>) -> Vec<String> {
+    relation.map_or(Vec::new(), |r| r.columns.iter().map(|c| c.name.clone()).collect())
+}
+
+fn subscripts(walk: &mut Walk<'_>, column: &mut Node) {
+    if let Some(NodeEnum::ResTarget(target)) = column.node.as_mut() {
+        target.indirection.children(walk);
+    }
+}
+
+fn function_name(functions: &[Node]) -> String {
+    let call = functions.first().and_then(|f| match &f.node {
+        Some(NodeEnum::List(list)) => list.items.first(),
+        _ => Some(f),
+    });
+    match call.and_then(|c| c.node.as_ref()) {
+        Some(NodeEnum::FuncCall(call)) => {
+            call.funcname.last().and_then(parse::string).unwrap_or_default().to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// The setting that `FROM pg_settings WHERE name = '…'` pins: dump tools set one if it exists.
+fn pinned_setting(select: &pb::SelectStmt) -> Option<String> {
+    let [Node { node: Some(NodeEnum::RangeVar(from)) }] = select.from_clause.as_slice() else {
+        return None;
+    };
+    let Some(NodeEnum::AExpr(condition)) = &select.where_clause.as_deref()?.node else {
+        return None;
+    };
+    let equal = parse::strings(&condition.name) == ["="];
+    let Some(NodeEnum::ColumnRef(column)) = &condition.lexpr.as_deref()?.node else { return None };
+    let named = parse::strings(&column.fields) == ["name"];
+    let of_server = from.relname == "pg_settings"
+        && matches!(from.schemaname.as_str(), "" | "pg_catalog")
+        && from.alias.is_none();
+    let setting = condition.rexpr.as_deref().and_then(parse::constant)?;
+    (equal && named && of_server).then(|| setting.to_ascii_lowercase())
+}

@@ -1,0 +1,274 @@
+//! Statements that are not queries: sessions, transactions, COPY, cursors, EXPLAIN and upkeep.
+
+use pg_query::{Node, NodeEnum, protobuf as pb};
+use writ_model::facts::SessionEffect;
+use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
+
+use crate::children::{Children, Visitor};
+use crate::names::Resolved;
+use crate::query::all_columns;
+use crate::scope::Entry;
+use crate::walk::Walk;
+use crate::{mask, parse};
+
+impl Walk<'_> {
+    /// One statement of the text.
+    pub(crate) fn statement(&mut self, node: &mut Node) {
+        let Some(inner) = node.node.as_mut() else { return };
+        match inner {
+            NodeEnum::SelectStmt(select) => {
+                self.kind(Kind::Select);
+                self.select_stmt(select);
+            }
+            NodeEnum::InsertStmt(_)
+            | NodeEnum::UpdateStmt(_)
+            | NodeEnum::DeleteStmt(_)
+            | NodeEnum::MergeStmt(_) => self.node(node),
+            NodeEnum::CopyStmt(copy) => self.copy(copy),
+            NodeEnum::ExplainStmt(explain) => self.explain(explain),
+            NodeEnum::PrepareStmt(prepare) => {
+                self.kind(Kind::Prepare);
+                self.facts.prepares.insert(prepare.name.clone());
+                self.nested(prepare.query.as_deref_mut());
+            }
+            NodeEnum::ExecuteStmt(execute) => {
+                self.kind(Kind::Prepare);
+                self.facts.executes.insert(execute.name.clone());
+                execute.children(self);
+            }
+            NodeEnum::DeallocateStmt(_) => self.kind(Kind::Prepare),
+            NodeEnum::DeclareCursorStmt(cursor) => {
+                self.kind(Kind::Cursor);
+                self.nested(cursor.query.as_deref_mut());
+            }
+            NodeEnum::ClosePortalStmt(_) | NodeEnum::FetchStmt(_) => self.kind(Kind::Cursor),
+            NodeEnum::TransactionStmt(transaction) => self.transaction(transaction),
+            NodeEnum::VariableSetStmt(set) => self.set(set),
+            NodeEnum::VariableShowStmt(_) | NodeEnum::ConstraintsSetStmt(_) => {
+                self.kind(Kind::Set);
+            }
+            NodeEnum::DiscardStmt(_) => {
+                self.kind(Kind::Discard);
+                self.effect(SessionEffect::Names);
+            }
+            NodeEnum::ListenStmt(_) | NodeEnum::UnlistenStmt(_) | NodeEnum::NotifyStmt(_) => {
+                self.kind(Kind::Notify);
+            }
+            NodeEnum::LockStmt(lock) => {
+                self.kind(Kind::Lock);
+                self.mention(&lock.relations);
+            }
+            NodeEnum::DoStmt(_) => {
+                self.kind(Kind::Do);
+                self.unseen("DO");
+            }
+            NodeEnum::CallStmt(call) => {
+                self.kind(Kind::Call);
+                self.unseen("CALL");
+                call.funccall.children(self);
+            }
+            NodeEnum::TruncateStmt(truncate) => self.truncate(&truncate.relations),
+            _ => self.maintenance(node),
+        }
+    }
+
+    /// Notes code that is not in the statement.
+    fn unseen(&mut self, what: &str) {
+        self.opaque(OpaqueReason::DynamicSql(what.to_owned()));
+        self.effect(SessionEffect::Names);
+        self.effect(SessionEffect::Definitions);
+        self.effect(SessionEffect::TransactionEnd);
+    }
+
+    fn nested(&mut self, query: Option<&mut Node>) {
+        match query {
+            Some(query) => self.statement(query),
+            None => self.opaque(OpaqueReason::UnknownNode("no query".into())),
+        }
+    }
+
+    fn explain(&mut self, explain: &mut pb::ExplainStmt) {
+        self.kind(Kind::Explain);
+        let runs = explain.options.iter().any(|option| match &option.node {
+            Some(NodeEnum::DefElem(option)) => option.defname == "analyze" && !is_off(option),
+            _ => true,
+        });
+        let before = self.planning;
+        self.planning |= !runs;
+        self.nested(explain.query.as_deref_mut());
+        self.planning = before;
+    }
+
+    fn transaction(&mut self, transaction: &pb::TransactionStmt) {
+        use pb::TransactionStmtKind as K;
+        self.kind(Kind::Transaction);
+        match transaction.kind() {
+            K::TransStmtBegin | K::TransStmtStart | K::TransStmtSavepoint | K::TransStmtRelease => {
+            }
+            // ROLLBACK TO undoes settings as well.
+            _ => self.effect(SessionEffect::TransactionEnd),
+        }
+        if transaction.kind() == K::TransStmtCommitPrepared {
+            self.effect(SessionEffect::Definitions);
+        }
+    }
+
+    fn set(&mut self, set: &pb::VariableSetStmt) {
+        match set.kind() {
+            pb::VariableSetKind::VarResetAll => {
+                self.kind(Kind::Set);
+                self.effect(SessionEffect::Names);
+            }
+            pb::VariableSetKind::VarSetMulti => self.kind(Kind::Set),
+            _ => self.setting(&set.name.to_ascii_lowercase()),
+        }
+    }
+
+    /// Notes relations that are named, without their columns.
+    pub(crate) fn mention(&mut self, relations: &[Node]) {
+        for node in relations {
+            match &node.node {
+                Some(NodeEnum::RangeVar(relation)) => {
+                    self.mention_one(relation);
+                }
+                Some(NodeEnum::VacuumRelation(relation)) => {
+                    if let Some(relation) = &relation.relation {
+                        self.mention_one(relation);
+                    }
+                }
+                _ => self.opaque(OpaqueReason::UnknownNode("a relation list".into())),
+            }
+        }
+    }
+
+    /// Notes one relation that is named; gives it where it is known.
+    pub(crate) fn mention_one(&mut self, relation: &pb::RangeVar) -> Option<Relation> {
+        match self.resolve(relation) {
+            Resolved::Relation(found) => {
+                self.read(found, &[], !relation.inh);
+                Some(found.clone())
+            }
+            _ => None,
+        }
+    }
+
+    fn truncate(&mut self, relations: &[Node]) {
+        self.kind(Kind::Truncate);
+        for node in relations {
+            let Some(NodeEnum::RangeVar(relation)) = &node.node else { continue };
+            if let Resolved::Relation(found) = self.resolve(relation) {
+                self.write(found, &all_columns(Some(found)), !relation.inh);
+            }
+        }
+    }
+
+    fn copy(&mut self, copy: &mut pb::CopyStmt) {
+        self.kind(match (copy.is_program, copy.filename.is_empty(), copy.is_from) {
+            (true, ..) => Kind::CopyProgram,
+            (false, false, _) => Kind::CopyServerFile,
+            (false, true, true) => Kind::CopyIn,
+            (false, true, false) => Kind::CopyOut,
+        });
+        if let Some(query) = copy.query.as_deref_mut() {
+            // A query's own kind adds nothing; a change in it does.
+            return match &mut query.node {
+                Some(NodeEnum::SelectStmt(select)) => self.select_stmt(select),
+                _ => self.statement(query),
+            };
+        }
+        let Some(relation) = copy.relation.clone() else { return };
+        let named = parse::strings(&copy.attlist);
+        match self.resolve(&relation) {
+            Resolved::Relation(found) if copy.is_from => {
+                let all = named.is_empty();
+                let columns = if all { all_columns(Some(found)) } else { named };
+                self.write(found, &columns, false);
+                self.level(|walk| {
+                    walk.push(Entry::derived(&found.name));
+                    copy.where_clause.children(walk);
+                });
+            }
+            Resolved::Relation(found) => self.copy_out(copy, found, named),
+            Resolved::System(schema) if !copy.is_from => {
+                let entry = Entry::system(schema, &relation.relname, "");
+                self.read_entry(&entry, None);
+                if self.masks.is_some_and(|m| m.relation(schema, &relation.relname).is_some()) {
+                    self.refuse(format!("COPY {schema}.{}", relation.relname));
+                }
+            }
+            Resolved::System(schema) => {
+                let name = format!("{schema}.{}", relation.relname);
+                self.opaque(OpaqueReason::UnknownRelation(name));
+            }
+            Resolved::Temporary | Resolved::Unknown => {}
+        }
+    }
+
+    /// `COPY t TO`: where `t` is masked it becomes the COPY of a query.
+    fn copy_out(&mut self, copy: &mut pb::CopyStmt, found: &Relation, named: Vec<String>) {
+        let columns = if named.is_empty() {
+            found.columns.iter().filter(|c| !c.generated).map(|c| c.name.clone()).collect()
+        } else {
+            named
+        };
+        // COPY of a table leaves its children out.
+        self.read(found, &columns, true);
+        let Some(masks) = self.masks else { return self.follow_view(found) };
+        if mask::of(self.catalog, masks, found, true).is_empty() && found.definition.is_none() {
+            return;
+        }
+        let list: Vec<String> = columns.iter().map(|c| mask::quoted(c)).collect();
+        let (schema, name) = (mask::quoted(&found.schema), mask::quoted(&found.name));
+        let text = format!("SELECT {} FROM ONLY {schema}.{name}", list.join(", "));
+        match parse::parse_query(&text) {
+            Ok(mut query) => {
+                self.select_stmt(&mut query);
+                copy.relation = None;
+                copy.attlist.clear();
+                copy.query = Some(Box::new(Node { node: Some(NodeEnum::SelectStmt(query)) }));
+            }
+            Err(reason) => self.refuse(reason.detail()),
+        }
+    }
+
+    fn maintenance(&mut self, node: &mut Node) {
+        match node.node.as_mut() {
+            Some(NodeEnum::VacuumStmt(vacuum)) => {
+                self.kind(Kind::Maintenance);
+                self.mention(&vacuum.rels);
+            }
+            Some(NodeEnum::ClusterStmt(cluster)) => {
+                self.kind(Kind::Maintenance);
+                if let Some(relation) = &cluster.relation {
+                    self.mention_one(relation);
+                }
+            }
+            Some(NodeEnum::ReindexStmt(_) | NodeEnum::CheckPointStmt(_)) => {
+                self.kind(Kind::Maintenance);
+            }
+            Some(NodeEnum::RefreshMatViewStmt(refresh)) => {
+                self.kind(Kind::Maintenance);
+                if let Some(relation) = &refresh.relation {
+                    if let Resolved::Relation(found) = self.resolve(relation) {
+                        let found = found.clone();
+                        self.write(&found, &all_columns(Some(&found)), true);
+                    }
+                }
+            }
+            Some(NodeEnum::LoadStmt(_) | NodeEnum::AlterSystemStmt(_)) => self.kind(Kind::Server),
+            _ => self.definition(node),
+        }
+    }
+}
+
+fn is_off(option: &pb::DefElem) -> bool {
+    let Some(arg) = option.arg.as_deref() else { return false };
+    match &arg.node {
+        Some(NodeEnum::Boolean(b)) => !b.boolval,
+        Some(NodeEnum::Integer(i)) => i.ival == 0,
+        Some(NodeEnum::String(s)) => {
+            matches!(s.sval.to_ascii_lowercase().as_str(), "false" | "off" | "0" | "no")
+        }
+        _ => false,
+    }
+}

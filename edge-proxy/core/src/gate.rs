@@ -1,0 +1,113 @@
+//! What the session asks before any byte of a statement goes on (E1).
+
+use std::sync::Arc;
+
+use writ_audit::EncodedStatement;
+use writ_model::sqlstate::SqlState;
+use writ_model::{Decision, StatementFacts, Timestamp};
+
+/// Identifies everything but the text that a ruling depends on: epoch, catalog, names. Equal stamps of one gate
+/// mean equal rulings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp(pub u64);
+
+/// One column for the approver to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TouchedColumn {
+    /// The schema's name.
+    pub schema: String,
+    /// The relation's name.
+    pub relation: String,
+    /// The column's name.
+    pub column: String,
+    /// What it holds; empty: harmless.
+    pub tag: String,
+    /// Whether it is written.
+    pub written: bool,
+}
+
+/// What was decided for one text.
+#[derive(Debug)]
+pub struct Ruling {
+    /// The text that was decided, exactly.
+    pub text: Box<[u8]>,
+    /// What the statement does.
+    pub facts: StatementFacts,
+    /// The decision.
+    pub decision: Decision,
+    /// The SQLSTATE of a refusal.
+    pub sqlstate: SqlState,
+    /// The text to send instead, with masks written in; `None`: the client's own.
+    pub rewritten: Option<Box<[u8]>>,
+    /// The record's constant part.
+    pub profile: EncodedStatement,
+    /// Columns, for an approval's request.
+    pub touched: Vec<TouchedColumn>,
+    /// Whether bind values stay out of the record, because sensitive columns are involved.
+    pub redact_binds: bool,
+}
+
+impl Ruling {
+    /// The text that goes to the server.
+    #[must_use]
+    pub fn sent(&self) -> &[u8] {
+        self.rewritten.as_deref().unwrap_or(&self.text)
+    }
+
+    /// The ids of the determining rules, comma-separated.
+    #[must_use]
+    pub fn rules(&self) -> String {
+        self.decision.rules.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Where names stand in a session: what the server says, never what is guessed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionNames {
+    /// `current_user`.
+    pub role: String,
+    /// The effective search path, temp and system schemas included.
+    pub search_path: Vec<String>,
+    /// Relations in the session's temporary schema.
+    pub temp_relations: Vec<String>,
+    /// How backslashes in plain literals are read.
+    pub standard_conforming_strings: bool,
+}
+
+/// Decides texts for one session.
+pub trait Gate {
+    /// Takes the newest configuration and catalog. An error ends the session: the principal or the database is gone.
+    fn refresh(&mut self, now: Timestamp) -> Result<(), String>;
+    /// What rulings depend on at this moment.
+    fn stamp(&self) -> Stamp;
+    /// Decides `text`.
+    fn rule(&mut self, text: &[u8], now: Timestamp) -> Arc<Ruling>;
+    /// Decides a text that executes SQL-level prepared statements: `prepared` are their rulings under the
+    /// current stamp, or `None` for one that is not known to this session.
+    fn rule_execute(
+        &mut self,
+        outer: &Ruling,
+        prepared: &[Option<Arc<Ruling>>],
+        now: Timestamp,
+    ) -> Arc<Ruling>;
+    /// A refusal of something that never was a readable text, such as a message over the limit.
+    fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling>;
+    /// The names in force.
+    fn names(&self) -> &SessionNames;
+    /// Sets them.
+    fn set_names(&mut self, names: SessionNames);
+    /// Uses a catalog of this session's own, which sees its uncommitted definitions; `None`: the shared one.
+    fn set_own_catalog(&mut self, json: Option<&[u8]>) -> Result<(), String>;
+}
+
+/// The right to forward one statement's bytes. Only the session's admission makes one, and using it consumes it.
+#[derive(Debug)]
+pub struct Permit {
+    _private: (),
+}
+
+impl Permit {
+    pub(crate) fn grant() -> Self {
+        Self { _private: () }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a session wants done: bytes for both sides, and effects as data for the shell to carry out.
+
+use bytes::BytesMut;
+use writ_audit::{IntentRef, OutcomeRef};
+use writ_model::approval::Binding;
+use writ_model::{ApprovalId, BindingDigest, DurationMs, Epoch, HoldTerms, Timestamp};
+
+use crate::gate::{Permit, TouchedColumn};
+
+/// The spool has no room; the record was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalFull;
+
+/// Where records go, in order. Writing one survives a kill of the process; [`Effect::Sync`] asks for more.
+pub trait Journal {
+    /// Writes an intent and returns its number.
+    fn intent(&mut self, at: Timestamp, intent: &IntentRef<'_>) -> Result<u64, JournalFull>;
+    /// Writes an outcome. There is room for it, because every intent reserves it.
+    fn outcome(&mut self, at: Timestamp, outcome: &OutcomeRef<'_>);
+}
+
+/// What an approver is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovalAsk {
+    /// Makes asking twice one request.
+    pub statement_id: String,
+    /// Everything that the grant is bound to (C4).
+    pub binding: Binding,
+    /// Its digest.
+    pub digest: BindingDigest,
+    /// The terms that policy set.
+    pub terms: HoldTerms,
+    /// The determining rules.
+    pub rules: Vec<String>,
+    /// The statement's kinds.
+    pub kinds: Vec<&'static str>,
+    /// The columns that it touches.
+    pub touched: Vec<TouchedColumn>,
+    /// Whether bind values must not be shown.
+    pub redact_binds: bool,
+}
+
+/// What the shell has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Make the journal durable up to this number, then tell [`crate::session::Session::on_durable`].
+    Sync(u64),
+    /// Ask for an approval; answer with [`crate::session::Session::on_approval`].
+    RequestApproval(Box<ApprovalAsk>),
+    /// Use the grant; answer with [`crate::session::Session::on_approval`].
+    UseGrant {
+        /// The request.
+        id: ApprovalId,
+        /// What is about to run.
+        digest: BindingDigest,
+        /// Under which epoch.
+        epoch: Epoch,
+    },
+    /// Nobody waits for this approval any more.
+    CancelApproval {
+        /// The request; `None`: whatever was asked for this session and not answered yet.
+        id: Option<ApprovalId>,
+        /// Why, for the record.
+        reason: &'static str,
+    },
+    /// Read the database's catalog and classify again; answer with [`crate::session::Session::on_database_fresh`].
+    RefreshDatabase,
+    /// Send what is buffered, then end both connections.
+    End(EndReason),
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The client said goodbye.
+    Terminated,
+    /// The client's connection ended without goodbye.
+    ClientGone,
+    /// The database's connection ended.
+    UpstreamGone,
+    /// Someone broke the protocol.
+    Protocol,
+    /// The principal was disabled, or the database removed.
+    Revoked,
+    /// The edge is shutting down.
+    Drained,
+    /// The session's names could not be read, or its record not written.
+    Unavailable,
+}
+
+impl EndReason {
+    /// The name in the record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminated => "terminated",
+            Self::ClientGone => "client_gone",
+            Self::UpstreamGone => "upstream_gone",
+            Self::Protocol => "protocol",
+            Self::Revoked => "revoked",
+            Self::Drained => "drained",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// How an approval went on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApprovalNews {
+    /// It waits for votes.
+    Pending {
+        /// The request.
+        id: ApprovalId,
+        /// How long from now.
+        expires: DurationMs,
+    },
+    /// There are enough votes: the grant may be used.
+    Granted,
+    /// The grant was used for exactly this statement: it goes on.
+    Used,
+    /// It ended without a grant, or the grant does not cover the statement.
+    Ended(String),
+}
+
+/// What a step of the session produced. Statement bytes enter only with a [`Permit`].
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Bytes for the client.
+    pub to_client: BytesMut,
+    to_upstream: BytesMut,
+    /// Things to do, in order, before `to_upstream` is written.
+    pub effects: Vec<Effect>,
+}
+
+impl Outbox {
+    /// Bytes for the server; the shell writes and clears them.
+    pub fn to_upstream(&mut self) -> &mut BytesMut {
+        &mut self.to_upstream
+    }
+
+    /// E1: the only way for a statement's bytes to the server.
+    #[allow(clippy::needless_pass_by_value)] // the permit is consumed
+    pub(crate) fn statement(&mut self, _permit: Permit) -> &mut BytesMut {
+        &mut self.to_upstream
+    }
+
+    /// For what is no statement: Sync, Flush, Close, Describe, our own probes and refusals.
+    pub(crate) fn control(&mut self) -> &mut BytesMut {
+        &mut self.to_upstream
+    }
+}

@@ -1,0 +1,372 @@
+//! The gate that decides by policy: text → facts → masks → decision → the bytes to send.
+
+mod profile;
+pub mod sensitivity;
+pub mod state;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use writ_model::config::WhenStale;
+use writ_model::facts::OpaqueReason;
+use writ_model::sqlstate::{self, SqlState};
+use writ_model::{
+    Actor, Catalog, ColumnMasks, Decision, Denial, PrincipalId, RuleId, StatementFacts, Timestamp,
+    Verdict,
+};
+use writ_sql::{Names, Rewrite};
+
+use crate::catalog::parse_catalog;
+use crate::gate::{Gate, Ruling, SessionNames, Stamp};
+use sensitivity::sensitive_columns;
+use state::{DatabaseState, Scope, ScopeKey, Sensitive};
+
+/// The longest that a decision is used again, in microseconds: rules may look at the time.
+const DECISION_AGE: i64 = 10_000_000;
+
+/// Where the newest state comes from.
+pub trait Current: Send + Sync {
+    /// The newest state of the session's database; `None` where the database is gone.
+    fn state(&self) -> Option<Arc<DatabaseState>>;
+    /// When the control plane was last heard.
+    fn last_heard(&self) -> Timestamp;
+}
+
+/// Who is connected, and how.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The principal that proved itself.
+    pub principal: PrincipalId,
+    /// Its address.
+    pub address: Option<IpAddr>,
+    /// What it calls its program.
+    pub application_name: String,
+}
+
+/// A catalog that only this session sees, because its transaction defined something.
+struct OwnCatalog {
+    catalog: Arc<Catalog>,
+    sensitive: Sensitive,
+}
+
+/// Decides one session's texts.
+pub struct PolicyGate {
+    current: Arc<dyn Current>,
+    state: Arc<DatabaseState>,
+    actor: Actor,
+    names: SessionNames,
+    sql_names: Names,
+    key: ScopeKey,
+    scope: Arc<Scope>,
+    own: Option<OwnCatalog>,
+    stale: Option<WhenStale>,
+    stamp: u64,
+}
+
+impl PolicyGate {
+    /// A gate for a client that may connect; otherwise why not.
+    pub fn connect(
+        current: Arc<dyn Current>,
+        client: Client,
+        names: SessionNames,
+        now: Timestamp,
+    ) -> Result<Self, Denial> {
+        let state = current.state().ok_or_else(database_gone)?;
+        let key = ScopeKey {
+            principal: client.principal,
+            client_address: client.address,
+            application_name: client.application_name,
+            role: String::new(),
+            search_path: vec![],
+            temp_relations: vec![],
+            standard_conforming_strings: true,
+            period: now.0.div_euclid(DECISION_AGE),
+        };
+        let actor = may_connect(&state, &key, now)?;
+        let scope = Scope::unshared(Ok(ColumnMasks::default()));
+        let mut gate = Self {
+            current,
+            state,
+            actor,
+            names: SessionNames::default(),
+            sql_names: Names::default(),
+            key,
+            scope,
+            own: None,
+            stale: None,
+            stamp: 0,
+        };
+        gate.set_names(names);
+        gate.rescope(now);
+        Ok(gate)
+    }
+
+    /// Who acts.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The state in use.
+    #[must_use]
+    pub fn state(&self) -> &Arc<DatabaseState> {
+        &self.state
+    }
+
+    fn rescope(&mut self, now: Timestamp) {
+        self.stamp += 1;
+        self.scope = match &self.own {
+            None => self.state.scope(self.key.clone(), &self.actor, now),
+            Some(own) => {
+                let subject = self.state.subject(&self.actor);
+                let context = self.key.context(now);
+                Scope::unshared(self.state.policies.masks(&subject, &context, &own.sensitive.list))
+            }
+        };
+    }
+
+    fn catalog(&self) -> &Catalog {
+        self.own.as_ref().map_or(&self.state.catalog, |own| &own.catalog)
+    }
+
+    fn sensitive(&self) -> &Sensitive {
+        self.own.as_ref().map_or(self.state.sensitive_set(), |own| &own.sensitive)
+    }
+
+    /// How far behind the control plane this edge may be, and what holds past it (E5).
+    fn staleness(&self, now: Timestamp) -> Option<WhenStale> {
+        let rules = self.state.environment()?;
+        let behind = now.since(self.current.last_heard());
+        (behind > rules.staleness_max && rules.when_stale != WhenStale::GoOn)
+            .then_some(rules.when_stale)
+    }
+
+    fn decide(&self, text: &[u8], now: Timestamp) -> Ruling {
+        let masks = match &self.scope.masks {
+            Ok(masks) => masks,
+            Err(denial) => return self.denied(text, StatementFacts::default(), denial.clone()),
+        };
+        let Ok(text) = std::str::from_utf8(text) else {
+            let mut facts = unknown(OpaqueReason::Syntax("the text is not UTF-8".into()));
+            facts.statements = 1;
+            return self.ruled(text, facts, None, masks, now);
+        };
+        let analysis = writ_sql::analyze(text, self.catalog(), &self.sql_names);
+        let mut facts = analysis.facts().clone();
+        let rewritten = match analysis.rewrite(self.catalog(), &self.sql_names, masks) {
+            Ok(Rewrite::Unchanged) => None,
+            Ok(Rewrite::Text(text)) => Some(text.into_bytes().into_boxed_slice()),
+            Err(reason) => {
+                facts.opaque.insert(reason);
+                let mut ruling = self.ruled(text.as_bytes(), facts, None, masks, now);
+                // Even where policy lets opaque statements pass: not with data that must be masked (E3).
+                if !matches!(ruling.decision.verdict, Verdict::Deny(_)) {
+                    ruling.decision.verdict = Verdict::Deny(unmaskable());
+                }
+                return ruling;
+            }
+        };
+        self.ruled(text.as_bytes(), facts, rewritten, masks, now)
+    }
+
+    fn ruled(
+        &self,
+        text: &[u8],
+        facts: StatementFacts,
+        rewritten: Option<Box<[u8]>>,
+        masks: &ColumnMasks,
+        now: Timestamp,
+    ) -> Ruling {
+        let subject = self.state.subject(&self.actor);
+        let context = self.key.context(now);
+        let decision = match self.stale {
+            Some(when) if when == WhenStale::Refuse || facts.is_strict() => self.stale_decision(),
+            _ => {
+                self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
+            }
+        };
+        let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
+        let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
+        profile::ruling(text, facts, decision, sqlstate, rewritten, masks, self.sensitive())
+    }
+
+    fn stale_decision(&self) -> Decision {
+        self.decision(
+            STALE_RULE,
+            Denial {
+                reason: "this edge has not heard from its control plane for longer than the environment allows"
+                    .into(),
+                next_step: "an operator has to bring the control plane back; then run it again".into(),
+            },
+        )
+    }
+
+    fn decision(&self, rule: &str, denial: Denial) -> Decision {
+        Decision {
+            verdict: Verdict::Deny(denial),
+            rules: rule.parse::<RuleId>().into_iter().collect(),
+            epoch: self.state.config.epoch,
+            strict: true,
+        }
+    }
+
+    fn denied(&self, text: &[u8], facts: StatementFacts, denial: Denial) -> Ruling {
+        let decision = self.decision("masks", denial);
+        let masks = ColumnMasks::default();
+        let code = sqlstate::REFUSED;
+        profile::ruling(text, facts, decision, code, None, &masks, self.sensitive())
+    }
+}
+
+/// The rule that a stale edge names.
+const STALE_RULE: &str = "stale-configuration";
+
+fn unknown(reason: OpaqueReason) -> StatementFacts {
+    StatementFacts {
+        kinds: [writ_model::StatementKind::Unknown].into(),
+        opaque: [reason].into(),
+        ..StatementFacts::default()
+    }
+}
+
+fn unmaskable() -> Denial {
+    Denial {
+        reason: "the statement uses masked columns in a way that cannot be masked soundly".into(),
+        next_step: "leave those columns out, or ask an administrator for unmasked access".into(),
+    }
+}
+
+fn database_gone() -> Denial {
+    Denial {
+        reason: "the database is not served here any more".into(),
+        next_step: "`writ databases list` shows what is".into(),
+    }
+}
+
+fn may_connect(state: &DatabaseState, key: &ScopeKey, now: Timestamp) -> Result<Actor, Denial> {
+    let actor = state.config.actor(&key.principal).map_err(|e| Denial {
+        reason: e.to_string(),
+        next_step: "ask an administrator".into(),
+    })?;
+    match state.policies.connect(&state.subject(&actor), &key.context(now)).verdict {
+        Verdict::Allow => Ok(actor),
+        Verdict::Deny(denial) => Err(denial),
+        Verdict::Hold(_) => Err(Denial {
+            reason: "connecting needs an approval, which is not supported".into(),
+            next_step: "let the policy permit Connect without approval".into(),
+        }),
+    }
+}
+
+impl Gate for PolicyGate {
+    fn refresh(&mut self, now: Timestamp) -> Result<(), String> {
+        let state = self.current.state().ok_or_else(|| database_gone().reason)?;
+        let period = now.0.div_euclid(DECISION_AGE);
+        let stale = self.staleness(now);
+        let same_state = Arc::ptr_eq(&state, &self.state);
+        if same_state && period == self.key.period && stale == self.stale {
+            return Ok(());
+        }
+        // E5: a state of an older epoch than the one in use never comes back.
+        if state.config.epoch >= self.state.config.epoch {
+            self.state = state;
+        }
+        self.key.period = period;
+        self.actor = may_connect(&self.state, &self.key, now).map_err(|denial| denial.reason)?;
+        self.stale = stale;
+        self.rescope(now);
+        if self.stale.is_some() {
+            // Nothing decided while stale is shared with fresher times.
+            self.scope = Scope::unshared(self.scope.masks.clone());
+        }
+        Ok(())
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp(self.stamp)
+    }
+
+    fn rule(&mut self, text: &[u8], now: Timestamp) -> Arc<Ruling> {
+        if let Some(ruling) = self.scope.known(text) {
+            return ruling;
+        }
+        let ruling = Arc::new(self.decide(text, now));
+        self.scope.remember(&ruling);
+        ruling
+    }
+
+    fn rule_execute(
+        &mut self,
+        outer: &Ruling,
+        prepared: &[Option<Arc<Ruling>>],
+        now: Timestamp,
+    ) -> Arc<Ruling> {
+        let mut facts = outer.facts.clone();
+        for ruling in prepared {
+            match ruling {
+                Some(ruling) => merge(&mut facts, &ruling.facts),
+                None => {
+                    let why = "it was not prepared in this session under this configuration: PREPARE it again";
+                    facts.opaque.insert(OpaqueReason::Session(why.into()));
+                }
+            }
+        }
+        let none = ColumnMasks::default();
+        let masks = self.scope.masks.as_ref().unwrap_or(&none);
+        Arc::new(self.ruled(&outer.text, facts, outer.rewritten.clone(), masks, now))
+    }
+
+    fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling> {
+        let denial = Denial { reason: what.to_owned(), next_step: next_step.to_owned() };
+        let decision = self.decision("protocol", denial);
+        let facts = unknown(OpaqueReason::Limit(what.to_owned()));
+        let masks = ColumnMasks::default();
+        Arc::new(profile::ruling(b"", facts, decision, sqlstate, None, &masks, self.sensitive()))
+    }
+
+    fn names(&self) -> &SessionNames {
+        &self.names
+    }
+
+    fn set_names(&mut self, names: SessionNames) {
+        self.sql_names = Names {
+            search_path: names.search_path.clone(),
+            role: names.role.clone(),
+            temp_relations: names.temp_relations.clone(),
+            standard_conforming_strings: names.standard_conforming_strings,
+        };
+        if names != self.names {
+            self.key.set_names(&names);
+            self.names = names;
+            self.rescope(Timestamp(self.key.period.saturating_mul(DECISION_AGE)));
+        }
+    }
+
+    fn set_own_catalog(&mut self, json: Option<&[u8]>) -> Result<(), String> {
+        self.own = match json {
+            None => None,
+            Some(json) => {
+                let text = std::str::from_utf8(json).map_err(|e| e.to_string())?;
+                let catalog = parse_catalog(text).map_err(|e| e.to_string())?;
+                let shared = &self.state.catalog;
+                let is_own =
+                    |r: &writ_model::Relation| shared.relation_by_oid(r.oid).is_none();
+                let list = sensitive_columns(&catalog, &self.state.known, is_own);
+                Some(OwnCatalog { catalog: Arc::new(catalog), sensitive: Sensitive::new(list) })
+            }
+        };
+        self.rescope(Timestamp(self.key.period.saturating_mul(DECISION_AGE)));
+        Ok(())
+    }
+}
+
+fn merge(facts: &mut StatementFacts, other: &StatementFacts) {
+    facts.kinds.extend(other.kinds.iter().copied());
+    facts.reads.extend(other.reads.iter().cloned());
+    facts.writes.extend(other.writes.iter().cloned());
+    facts.defines.extend(other.defines.iter().cloned());
+    facts.functions.extend(other.functions.iter().cloned());
+    facts.opaque.extend(other.opaque.iter().cloned());
+    facts.session.extend(other.session.iter().copied());
+    facts.bounded &= other.bounded;
+}

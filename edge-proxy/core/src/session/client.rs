@@ -1,0 +1,375 @@
+//! The client's messages.
+
+use std::sync::Arc;
+
+use writ_audit::ProtocolKind;
+
+use writ_model::facts::SessionEffect;
+use writ_model::{StatementKind, Timestamp, sqlstate};
+
+use super::admit::Admit;
+use super::pending::Pending;
+use super::probe::Ready;
+use super::{
+    BIND_BYTES_MAX, CONTROL_BYTES_MAX, CopyIn, Cx, PENDING_MAX, SQL_PREPARED_MAX,
+    STATEMENT_BYTES_MAX, Session,
+};
+use crate::frame::{self, Header, Scan};
+use crate::gate::{Gate, Permit, Ruling};
+use crate::outbox::EndReason;
+use crate::write;
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It is dealt with.
+    Taken,
+    /// It stays where it is until something happens.
+    Wait,
+}
+
+impl<G: Gate> Session<G> {
+    /// Deals with what the client sent. Returns how many bytes of `input` are dealt with; call again with the rest
+    /// and what follows it, when more came or an event changed something.
+    pub fn on_client(&mut self, input: &[u8], cx: &mut Cx<'_>) -> usize {
+        let mut used = 0;
+        while self.ended.is_none() {
+            let rest = input.get(used..).unwrap_or_default();
+            if self.client_pass > 0 || self.client_drop > 0 {
+                if rest.is_empty() {
+                    break;
+                }
+                used += self.continue_frame(rest, cx);
+                continue;
+            }
+            match frame::scan(rest) {
+                Scan::Incomplete => break,
+                Scan::Malformed(length) => {
+                    self.protocol_violation(&format!("a message of {length} bytes"), cx);
+                }
+                Scan::Frame(header) => match self.client_frame(header, rest, cx) {
+                    Some(taken) => used += taken,
+                    None => break,
+                },
+            }
+        }
+        used
+    }
+
+    /// Passes on, or drops, more of a frame whose header was dealt with.
+    fn continue_frame(&mut self, rest: &[u8], cx: &mut Cx<'_>) -> usize {
+        if self.client_drop > 0 {
+            let count = rest.len().min(self.client_drop);
+            self.client_drop -= count;
+            return count;
+        }
+        let count = rest.len().min(self.client_pass);
+        self.client_pass -= count;
+        cx.out.control().extend_from_slice(rest.get(..count).unwrap_or_default());
+        count
+    }
+
+    /// One frame, or the start of one that is passed on in pieces. `None`: wait.
+    fn client_frame(&mut self, header: Header, rest: &[u8], cx: &mut Cx<'_>) -> Option<usize> {
+        let Header { tag, total } = header;
+        if self.skipping && !matches!(tag, b'S' | b'X') {
+            // The server would ignore it up to Sync; here it does not even get there.
+            self.client_drop = total;
+            return Some(0);
+        }
+        match tag {
+            b'd' => return self.copy_data(total, cx),
+            b'Q' | b'P' if total > STATEMENT_BYTES_MAX => return self.oversize(header, cx),
+            b'B' | b'F' if total > BIND_BYTES_MAX => return self.oversize(header, cx),
+            b'D' | b'E' | b'C' | b'f' | b'S' | b'H' | b'c' | b'X' if total > CONTROL_BYTES_MAX => {
+                self.protocol_violation("an oversized control message", cx);
+                return None;
+            }
+            _ => {}
+        }
+        let whole = rest.get(..total)?;
+        if self.pending.len() >= PENDING_MAX {
+            self.flush(cx);
+            return None;
+        }
+        let step = match tag {
+            b'Q' => self.client_query(frame::body(whole), cx),
+            b'P' => self.client_parse(whole, cx),
+            b'B' => self.client_bind(whole, cx),
+            b'E' => self.client_execute(whole, cx),
+            b'D' => self.client_describe(whole, cx),
+            b'C' => self.client_close(whole, cx),
+            b'S' => self.client_sync(cx),
+            b'H' => self.client_flush(cx),
+            b'F' => self.client_function_call(cx),
+            b'c' | b'f' => self.client_copy_end(whole, cx),
+            // What was sent before goodbye is still run, and its outcome recorded.
+            b'X' if self.drained(cx) => {
+                self.end(EndReason::Terminated, cx);
+                Step::Taken
+            }
+            b'X' => Step::Wait,
+            other => {
+                self.protocol_violation(&format!("message type 0x{other:02x}"), cx);
+                Step::Wait
+            }
+        };
+        (step == Step::Taken).then_some(total)
+    }
+
+    /// COPY data goes on as it comes: the COPY itself was decided.
+    fn copy_data(&mut self, total: usize, _cx: &mut Cx<'_>) -> Option<usize> {
+        match self.copy_in {
+            CopyIn::Running => self.client_pass = total,
+            // Not asked for yet: the answer to what is on its way decides.
+            CopyIn::No if self.copy_may_come() => return None,
+            // The server ignores it outside a COPY.
+            CopyIn::No => self.client_drop = total,
+        }
+        Some(0)
+    }
+
+    fn copy_may_come(&self) -> bool {
+        self.pending.iter().any(|p| matches!(p, Pending::Query(_) | Pending::Execute(_)))
+    }
+
+    fn client_copy_end(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
+        match self.copy_in {
+            CopyIn::Running => {
+                cx.out.control().extend_from_slice(whole);
+                self.pending.push_back(Pending::CopyEnd);
+                self.copy_in = CopyIn::No;
+                self.flushed = false;
+                Step::Taken
+            }
+            CopyIn::No if self.copy_may_come() => {
+                self.flush(cx);
+                Step::Wait
+            }
+            CopyIn::No => Step::Taken,
+        }
+    }
+
+    /// A message that is not read at all, because of its size: refused in its place (E1), the rest dropped.
+    fn oversize(&mut self, header: Header, cx: &mut Cx<'_>) -> Option<usize> {
+        let simple = matches!(header.tag, b'Q' | b'F');
+        if simple && !self.drained(cx) {
+            return None;
+        }
+        let limit = if matches!(header.tag, b'Q' | b'P') { STATEMENT_BYTES_MAX } else { BIND_BYTES_MAX };
+        let what = format!("a message of {} bytes is over the limit of {limit}", header.total);
+        let ruling = self.gate.refuse(
+            sqlstate::TOO_LARGE,
+            &what,
+            "split the statement, or load the data with COPY",
+        );
+        let protocol = if simple { ProtocolKind::Simple } else { ProtocolKind::Parse };
+        match self.admit(&ruling, protocol, None, cx) {
+            Admit::Refuse(run) if simple => self.send_refused_query(run, cx),
+            Admit::Refuse(run) => self.send_refused_series(run, cx),
+            Admit::Go(..) | Admit::Wait => return None,
+        }
+        self.client_drop = header.total;
+        Some(0)
+    }
+
+    /// Whether everything forwarded is answered; a simple query starts only then.
+    fn drained(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.pending.is_empty() {
+            return true;
+        }
+        self.flush(cx);
+        false
+    }
+
+    fn client_query(&mut self, body: &[u8], cx: &mut Cx<'_>) -> Step {
+        if self.copy_in == CopyIn::Running {
+            self.protocol_violation("a query in the middle of COPY", cx);
+            return Step::Wait;
+        }
+        if !self.drained(cx) || self.ready_to_rule(cx) == Ready::Wait {
+            return Step::Wait;
+        }
+        let Some(text) = frame::query_text(body) else {
+            self.protocol_violation("a Query that is not one text", cx);
+            return Step::Wait;
+        };
+        let Some(ruling) = self.rule(text, cx) else { return Step::Wait };
+        match self.admit(&ruling, ProtocolKind::Simple, None, cx) {
+            Admit::Wait => Step::Wait,
+            Admit::Refuse(run) => {
+                self.send_refused_query(run, cx);
+                Step::Taken
+            }
+            Admit::Go(permit, run) => {
+                write::query(ruling.sent(), cx.out.statement(permit));
+                self.note_effects(&ruling);
+                self.pending.push_back(Pending::Query(run));
+                self.flushed = true;
+                Step::Taken
+            }
+        }
+    }
+
+    fn send_refused_query(&mut self, run: super::running::Running, cx: &mut Cx<'_>) {
+        write::query(write::REFUSED_TEXT, cx.out.control());
+        self.pending.push_back(Pending::Query(run));
+        self.flushed = true;
+    }
+
+    /// Decides a text under the newest configuration, with the SQL-level prepared statements that it executes.
+    pub(crate) fn rule(&mut self, text: &[u8], cx: &mut Cx<'_>) -> Option<Arc<Ruling>> {
+        if !self.fresh(cx) {
+            return None;
+        }
+        if !self.utf8 && !text.is_ascii() {
+            return Some(self.gate.refuse(
+                sqlstate::REFUSED,
+                "a text that is not ASCII cannot be understood in this client_encoding",
+                "SET client_encoding = 'UTF8' and send it again",
+            ));
+        }
+        let ruling = self.gate.rule(text, cx.now);
+        if self.uncertain_order(&ruling) {
+            return Some(self.gate.refuse(
+                sqlstate::REFUSED,
+                "the text changes what names mean and then uses names",
+                "send the SET or ROLLBACK by itself, then the rest",
+            ));
+        }
+        if ruling.facts.executes.is_empty() {
+            return Some(ruling);
+        }
+        let mut prepared = Vec::new();
+        for name in &ruling.facts.executes {
+            prepared.extend(self.executed_rulings(name.as_bytes(), cx.now));
+        }
+        Some(self.gate.rule_execute(&ruling, &prepared, cx.now))
+    }
+
+    /// Takes the newest configuration. Ends the session where the principal is gone.
+    pub(crate) fn fresh(&mut self, cx: &mut Cx<'_>) -> bool {
+        match self.gate.refresh(cx.now) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.end_with(sqlstate::AUTHENTICATION, &reason, EndReason::Revoked, cx);
+                false
+            }
+        }
+    }
+
+    /// E2: in one text, a statement that changes what names mean, and others that use names.
+    fn uncertain_order(&self, ruling: &Ruling) -> bool {
+        let facts = &ruling.facts;
+        let uses_names = !facts.reads.is_empty() || !facts.writes.is_empty();
+        let undoes = facts.session.contains(&SessionEffect::TransactionEnd)
+            && (self.stale.names_in_transaction || self.stale.names);
+        facts.statements > 1
+            && uses_names
+            && (facts.session.contains(&SessionEffect::Names) || undoes)
+    }
+
+    /// What `EXECUTE name` may run: every statement that this session ever prepared under the name, because whether a
+    /// PREPARE or DEALLOCATE worked is not followed.
+    fn executed_rulings(&mut self, name: &[u8], now: Timestamp) -> Vec<Option<Arc<Ruling>>> {
+        let mut known: Vec<_> = self.prepared_by_sql.get(name).cloned().unwrap_or_default();
+        known.extend(self.statements.get(name).map(|p| Arc::clone(&p.ruling)));
+        if known.is_empty() || known.len() > SQL_PREPARED_MAX {
+            return vec![None];
+        }
+        known.iter().map(|ruling| self.still_valid(ruling, now)).collect()
+    }
+
+    /// The ruling on the same text under the newest configuration; `None` where other bytes would be sent now than
+    /// the server has.
+    fn still_valid(&mut self, before: &Arc<Ruling>, now: Timestamp) -> Option<Arc<Ruling>> {
+        let fresh = self.gate.rule(&before.text, now);
+        (fresh.sent() == before.sent()).then_some(fresh)
+    }
+
+    /// What a statement that is on its way now may change in the session.
+    pub(crate) fn note_effects(&mut self, ruling: &Arc<Ruling>) {
+        let facts = &ruling.facts;
+        // Whatever is not known may change anything (E2).
+        let unknown = !facts.opaque.is_empty();
+        if unknown || facts.session.contains(&SessionEffect::Names) {
+            self.stale.names = true;
+            self.stale.names_in_transaction = true;
+        }
+        if unknown || facts.session.contains(&SessionEffect::Definitions) {
+            self.stale.catalog = true;
+            self.stale.catalog_in_transaction = true;
+        }
+        if facts.session.contains(&SessionEffect::TransactionEnd) {
+            self.note_transaction_may_end();
+        }
+        for name in &facts.prepares {
+            let known = self.prepared_by_sql.entry(name.as_bytes().into()).or_default();
+            if known.len() <= SQL_PREPARED_MAX {
+                known.push(Arc::clone(ruling));
+            }
+        }
+        if facts.kinds.contains(&StatementKind::Cursor)
+            || facts.kinds.contains(&StatementKind::Discard)
+        {
+            // A cursor can take a portal's name: what Execute would run under it is not known any more (E2).
+            self.portals.retain(|name, _| name.is_empty());
+        }
+    }
+
+    /// Changes of names and definitions in this transaction may be undone.
+    pub(crate) fn note_transaction_may_end(&mut self) {
+        self.stale.names |= self.stale.names_in_transaction;
+        self.stale.catalog |= self.stale.catalog_in_transaction;
+    }
+
+    fn client_sync(&mut self, cx: &mut Cx<'_>) -> Step {
+        write::bare(b'S', cx.out.control());
+        self.flushed = true;
+        if self.copy_in == CopyIn::Running {
+            // The server ignores it, unless the COPY just failed.
+            self.stray_syncs += 1;
+            return Step::Taken;
+        }
+        self.pending.push_back(Pending::Sync);
+        self.series_open = false;
+        self.skipping = false;
+        Step::Taken
+    }
+
+    fn client_flush(&mut self, cx: &mut Cx<'_>) -> Step {
+        write::bare(b'H', cx.out.control());
+        self.flushed = true;
+        Step::Taken
+    }
+
+    /// A call by object id names no text to decide: refused as unknown (E2).
+    fn client_function_call(&mut self, cx: &mut Cx<'_>) -> Step {
+        if !self.drained(cx) {
+            return Step::Wait;
+        }
+        let ruling = self.gate.refuse(
+            sqlstate::REFUSED,
+            "function calls by object id are not decided on and so not passed on",
+            "call the function with SELECT",
+        );
+        match self.admit(&ruling, ProtocolKind::FunctionCall, None, cx) {
+            Admit::Refuse(run) => {
+                self.send_refused_query(run, cx);
+                Step::Taken
+            }
+            Admit::Go(..) | Admit::Wait => Step::Wait,
+        }
+    }
+
+    pub(crate) fn forward(&mut self, permit: Permit, whole: &[u8], cx: &mut Cx<'_>) {
+        cx.out.statement(permit).extend_from_slice(whole);
+        self.in_series();
+    }
+
+    /// A message of the extended protocol was forwarded.
+    pub(crate) fn in_series(&mut self) {
+        self.series_open = true;
+        self.flushed = false;
+    }
+}

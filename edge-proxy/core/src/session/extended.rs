@@ -1,0 +1,233 @@
+//! The extended protocol: a text is decided at Parse, looked at again at Bind where the configuration changed since,
+//! and admitted at each Execute.
+
+use std::sync::Arc;
+
+use writ_audit::ProtocolKind;
+use writ_model::sqlstate;
+use writ_model::Verdict;
+
+use super::admit::Admit;
+use super::client::Step;
+use super::pending::{Pending, Undo};
+use super::probe::Ready;
+use super::running::Running;
+use super::{Cx, PREPARED_MAX, Portal, Prepared, Session};
+use crate::frame;
+use crate::gate::{Gate, Permit, Ruling};
+use crate::write;
+
+/// The name under which the server is made to refuse: never one that a statement is kept under.
+const REFUSED_NAME: &[u8] = b"writ_refused";
+
+impl<G: Gate> Session<G> {
+    pub(crate) fn client_parse(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
+        let Some(parts) = frame::parse(frame::body(whole)) else {
+            return self.malformed("Parse", cx);
+        };
+        if self.ready_to_rule(cx) == Ready::Wait {
+            return Step::Wait;
+        }
+        let Some(ruling) = self.rule(parts.text, cx) else { return Step::Wait };
+        if matches!(ruling.decision.verdict, Verdict::Deny(_)) {
+            return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
+        }
+        if self.statements.len() >= PREPARED_MAX {
+            let ruling = self.too_many("prepared statements");
+            return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
+        }
+        // A held statement may be prepared: nothing of it runs before its Execute.
+        let permit = Permit::grant();
+        match &ruling.rewritten {
+            None => self.forward(permit, whole, cx),
+            Some(text) => {
+                write::parse(parts.name, text, parts.types, cx.out.statement(permit));
+                self.in_series();
+            }
+        }
+        let prepared =
+            Prepared { ruling, types: parts.types.into(), stamp: self.gate.stamp() };
+        let undo = self.set_statement(parts.name, Some(prepared));
+        self.pending.push_back(Pending::Parse(undo, None));
+        Step::Taken
+    }
+
+    pub(crate) fn client_bind(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
+        let Some(parts) = frame::bind(frame::body(whole)) else {
+            return self.malformed("Bind", cx);
+        };
+        if self.ready_to_rule(cx) == Ready::Wait || !self.fresh(cx) {
+            return Step::Wait;
+        }
+        let known = self.statements.get(parts.statement).cloned();
+        let Some(prepared) = known.filter(|_| !self.prepared_by_sql.contains_key(parts.statement))
+        else {
+            let ruling = self.gate.refuse(
+                sqlstate::UNKNOWN_STATEMENT,
+                "there is no prepared statement of this name that was made by Parse",
+                "prepare it again",
+            );
+            return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
+        };
+        let ruling = match self.renewed(parts.statement, prepared, cx) {
+            Ok(ruling) => ruling,
+            Err(refused) => return self.refuse_series(&refused, ProtocolKind::Parse, cx),
+        };
+        if self.portals.len() >= PREPARED_MAX {
+            let ruling = self.too_many("portals");
+            return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
+        }
+        self.forward(Permit::grant(), whole, cx);
+        let portal = Portal {
+            ruling,
+            stamp: self.gate.stamp(),
+            bind: parts.tail.into(),
+            granted: false,
+        };
+        let undo = self.set_portal(parts.portal, Some(portal));
+        self.pending.push_back(Pending::Bind(undo));
+        Step::Taken
+    }
+
+    /// The ruling on a prepared statement under the newest configuration. Where other bytes must go now than the
+    /// server has, it is prepared anew before the Bind. `Err`: it may not run any more.
+    fn renewed(
+        &mut self,
+        name: &[u8],
+        prepared: Prepared,
+        cx: &mut Cx<'_>,
+    ) -> Result<Arc<Ruling>, Arc<Ruling>> {
+        let stamp = self.gate.stamp();
+        if prepared.stamp == stamp {
+            return Ok(prepared.ruling);
+        }
+        let fresh = self.gate.rule(&prepared.ruling.text, cx.now);
+        if matches!(fresh.decision.verdict, Verdict::Deny(_)) {
+            return Err(fresh);
+        }
+        if fresh.sent() != prepared.ruling.sent() {
+            let out = cx.out.statement(Permit::grant());
+            write::close(b'S', name, out);
+            write::parse(name, fresh.sent(), &prepared.types, out);
+            self.pending.push_back(Pending::Renewal);
+            self.pending.push_back(Pending::Renewal);
+            self.in_series();
+        }
+        let renewed = Prepared { ruling: Arc::clone(&fresh), stamp, ..prepared };
+        self.statements.insert(name.into(), renewed);
+        Ok(fresh)
+    }
+
+    pub(crate) fn client_execute(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
+        let Some((name, _limit)) = frame::execute(frame::body(whole)) else {
+            return self.malformed("Execute", cx);
+        };
+        if !self.fresh(cx) {
+            return Step::Wait;
+        }
+        let Some(portal) = self.portals.get(name).cloned() else {
+            let ruling = self.gate.refuse(
+                sqlstate::UNKNOWN_PORTAL,
+                "there is no portal of this name that was made by Bind",
+                "use FETCH for a cursor, or bind again",
+            );
+            return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
+        };
+        let Some(ruling) = self.portal_ruling(&portal, cx) else {
+            let ruling = self.gate.refuse(
+                sqlstate::REFUSED,
+                "the configuration changed between Bind and Execute",
+                "bind again",
+            );
+            return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
+        };
+        let admit = if portal.granted {
+            self.admit_continuation(&ruling, &portal.bind, cx)
+        } else {
+            self.admit(&ruling, ProtocolKind::Execute, Some(&portal.bind), cx)
+        };
+        match admit {
+            Admit::Wait => Step::Wait,
+            Admit::Refuse(run) => {
+                self.send_refused_series(run, cx);
+                Step::Taken
+            }
+            Admit::Go(permit, run) => {
+                if let Some(portal) = self.portals.get_mut(name) {
+                    portal.granted = matches!(ruling.decision.verdict, Verdict::Hold(_));
+                }
+                self.forward(permit, whole, cx);
+                self.note_effects(&ruling);
+                self.pending.push_back(Pending::Execute(run));
+                Step::Taken
+            }
+        }
+    }
+
+    /// The ruling that holds for a portal now; `None` where its bytes are not what would be sent now.
+    fn portal_ruling(&mut self, portal: &Portal, cx: &mut Cx<'_>) -> Option<Arc<Ruling>> {
+        if portal.stamp == self.gate.stamp() {
+            return Some(Arc::clone(&portal.ruling));
+        }
+        let fresh = self.gate.rule(&portal.ruling.text, cx.now);
+        let denied = matches!(fresh.decision.verdict, Verdict::Deny(_));
+        (denied || fresh.sent() == portal.ruling.sent()).then_some(fresh)
+    }
+
+    pub(crate) fn client_describe(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
+        if frame::target(frame::body(whole)).is_none() {
+            return self.malformed("Describe", cx);
+        }
+        cx.out.control().extend_from_slice(whole);
+        self.in_series();
+        self.pending.push_back(Pending::Describe);
+        Step::Taken
+    }
+
+    pub(crate) fn client_close(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
+        let Some((what, name)) = frame::target(frame::body(whole)) else {
+            return self.malformed("Close", cx);
+        };
+        cx.out.control().extend_from_slice(whole);
+        self.in_series();
+        let undo = if what == b'S' {
+            self.set_statement(name, None)
+        } else {
+            self.set_portal(name, None)
+        };
+        self.pending.push_back(Pending::Close(undo));
+        Step::Taken
+    }
+
+    fn malformed(&mut self, what: &str, cx: &mut Cx<'_>) -> Step {
+        self.protocol_violation(&format!("a malformed {what} message"), cx);
+        Step::Wait
+    }
+
+    fn too_many(&mut self, what: &str) -> Arc<Ruling> {
+        self.gate.refuse(
+            sqlstate::TOO_LARGE,
+            &format!("the session has {PREPARED_MAX} {what}"),
+            "close those that are not needed",
+        )
+    }
+
+    fn refuse_series(
+        &mut self,
+        ruling: &Arc<Ruling>,
+        protocol: ProtocolKind,
+        cx: &mut Cx<'_>,
+    ) -> Step {
+        if let Admit::Refuse(run) = self.admit(ruling, protocol, None, cx) {
+            self.send_refused_series(run, cx);
+        }
+        Step::Taken
+    }
+
+    /// E4: the server refuses in the message's place and ignores the rest up to Sync.
+    pub(crate) fn send_refused_series(&mut self, run: Running, cx: &mut Cx<'_>) {
+        write::parse(REFUSED_NAME, write::REFUSED_TEXT, &[], cx.out.control());
+        self.in_series();
+        self.pending.push_back(Pending::Parse(Undo::Nothing, Some(run)));
+    }
+}

@@ -1,0 +1,299 @@
+//! One PostgreSQL session as a state machine: bytes in, bytes and effects out. Frames are forwarded as they came;
+//! only what must be decided, accounted for or replaced is looked into.
+
+mod admit;
+mod client;
+mod extended;
+mod pending;
+mod probe;
+mod running;
+mod upstream;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use writ_audit::{EncodedSession, SessionProfile};
+use writ_model::sqlstate::{self, SqlState};
+use writ_model::{SessionId, Timestamp};
+
+use crate::gate::{Gate, Ruling, Stamp};
+use crate::outbox::{ApprovalNews, Effect, EndReason, Journal, Outbox};
+use crate::write::Message;
+use admit::{Admission, Held};
+use pending::Pending;
+use probe::Probe;
+
+/// The largest Query or Parse message, in bytes.
+pub const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest Bind or FunctionCall message, in bytes: it is held in memory until it is decided.
+pub const BIND_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest message of the server that has to be looked into as a whole, in bytes.
+pub const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest message that is neither statement nor data, in bytes.
+pub const CONTROL_BYTES_MAX: usize = 1024 * 1024;
+/// Statements that one session may PREPARE under one name before EXECUTE of it is refused.
+pub const SQL_PREPARED_MAX: usize = 64;
+/// Prepared statements and portals of one session.
+pub const PREPARED_MAX: usize = 65_536;
+/// Messages forwarded and not answered yet, of one session.
+pub const PENDING_MAX: usize = 65_536;
+/// The largest bind value that is recorded as it was, in bytes; with a larger one, only their number is.
+pub const RECORDED_BIND_BYTES_MAX: usize = 64 * 1024;
+
+/// Everything from outside that one step may use.
+pub struct Cx<'a> {
+    /// The current time.
+    pub now: Timestamp,
+    /// Where records go.
+    pub journal: &'a mut dyn Journal,
+    /// Where bytes and effects go.
+    pub out: &'a mut Outbox,
+}
+
+/// The transaction state that the server last reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transaction {
+    Idle,
+    Open,
+    Failed,
+}
+
+/// What a name of a prepared statement stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    pub(crate) ruling: Arc<Ruling>,
+    /// Parameter types as the client sent them.
+    pub(crate) types: Arc<[u8]>,
+    pub(crate) stamp: Stamp,
+}
+
+/// What a portal stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Portal {
+    pub(crate) ruling: Arc<Ruling>,
+    pub(crate) stamp: Stamp,
+    /// The Bind message's formats and values.
+    pub(crate) bind: Arc<[u8]>,
+    /// Its approval was used: going on with the same portal is the same statement.
+    pub(crate) granted: bool,
+}
+
+/// COPY in the client's direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CopyIn {
+    No,
+    Running,
+}
+
+/// What the names in this session depend on and whether they have to be asked again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Staleness {
+    /// search_path, role or settings may have changed.
+    pub(crate) names: bool,
+    /// Definitions may have changed.
+    pub(crate) catalog: bool,
+    /// Names changed since the transaction began: its end may undo them.
+    pub(crate) names_in_transaction: bool,
+    /// Definitions changed since the transaction began.
+    pub(crate) catalog_in_transaction: bool,
+    /// The shell was asked to read the database again.
+    pub(crate) awaiting_database: bool,
+}
+
+/// One session. `G` decides.
+pub struct Session<G> {
+    pub(crate) gate: G,
+    pub(crate) profile: SessionProfile,
+    pub(crate) encoded: EncodedSession,
+    pub(crate) pending: VecDeque<Pending>,
+    pub(crate) statements: HashMap<Box<[u8]>, Prepared>,
+    pub(crate) portals: HashMap<Box<[u8]>, Portal>,
+    /// Everything that SQL's PREPARE was sent for, by name.
+    pub(crate) prepared_by_sql: HashMap<Box<[u8]>, Vec<Arc<Ruling>>>,
+    pub(crate) transaction: Transaction,
+    /// The server ignores everything until Sync.
+    pub(crate) skipping: bool,
+    /// Extended messages were forwarded since the last Sync.
+    pub(crate) series_open: bool,
+    /// Nothing was forwarded since the last Flush or Sync.
+    pub(crate) flushed: bool,
+    pub(crate) copy_in: CopyIn,
+    /// Syncs sent into a COPY: ignored by the server unless it failed meanwhile.
+    pub(crate) stray_syncs: u32,
+    pub(crate) stale: Staleness,
+    pub(crate) probe: Option<Probe>,
+    pub(crate) admission: Option<Admission>,
+    pub(crate) durable: u64,
+    /// Bytes of the client's current frame still to pass on, or to drop.
+    pub(crate) client_pass: usize,
+    pub(crate) client_drop: usize,
+    /// Bytes of the server's current frame still to pass on.
+    pub(crate) upstream_pass: usize,
+    pub(crate) statement_count: u64,
+    pub(crate) bytes_to_client: u64,
+    pub(crate) bytes_mark: u64,
+    /// The client speaks UTF-8 to the server; otherwise only ASCII texts can be analysed (E2).
+    pub(crate) utf8: bool,
+    pub(crate) ended: Option<EndReason>,
+}
+
+impl<G: Gate> Session<G> {
+    /// A session on an upstream connection that is idle, outside any transaction.
+    #[must_use]
+    pub fn new(gate: G, profile: SessionProfile, client_encoding: &str) -> Self {
+        let encoded = EncodedSession::from(&profile);
+        Self {
+            gate,
+            profile,
+            encoded,
+            pending: VecDeque::new(),
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            prepared_by_sql: HashMap::new(),
+            transaction: Transaction::Idle,
+            skipping: false,
+            series_open: false,
+            flushed: true,
+            copy_in: CopyIn::No,
+            stray_syncs: 0,
+            stale: Staleness::default(),
+            probe: None,
+            admission: None,
+            durable: 0,
+            client_pass: 0,
+            client_drop: 0,
+            upstream_pass: 0,
+            statement_count: 0,
+            bytes_to_client: 0,
+            bytes_mark: 0,
+            utf8: is_utf8(client_encoding),
+            ended: None,
+        }
+    }
+
+    /// The session's id.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.profile.session
+    }
+
+    /// Whether something is running at the server whose outcome is not known yet.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// The gate that decides for it.
+    pub fn gate_mut(&mut self) -> &mut G {
+        &mut self.gate
+    }
+
+    /// How many statements were decided.
+    #[must_use]
+    pub fn statement_count(&self) -> u64 {
+        self.statement_count
+    }
+
+    /// Whether a statement waits for an approval.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self.admission, Some(Admission::Held(_)))
+    }
+
+    /// Why it ended, once it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<EndReason> {
+        self.ended
+    }
+
+    /// Whether nothing is running and no transaction is open: a good moment to end it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+            && self.transaction == Transaction::Idle
+            && !self.series_open
+            && self.admission.is_none()
+    }
+
+    /// The journal is durable up to `seq`. Call [`Session::on_client`] afterwards: a statement may go on.
+    pub fn on_durable(&mut self, seq: u64) {
+        self.durable = self.durable.max(seq);
+    }
+
+    /// The database was read again after [`Effect::RefreshDatabase`]. Call [`Session::on_client`] afterwards.
+    pub fn on_database_fresh(&mut self) {
+        self.stale.awaiting_database = false;
+    }
+
+    /// News of the approval that this session waits for. Call [`Session::on_client`] afterwards.
+    pub fn on_approval(&mut self, news: ApprovalNews, cx: &mut Cx<'_>) {
+        if let Some(Admission::Held(held)) = &mut self.admission {
+            held.news(news, cx.out);
+        }
+    }
+
+    /// The client asked to cancel. Returns whether the server has to be asked too.
+    pub fn on_cancel(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(Admission::Held(held)) = &mut self.admission else { return true };
+        held.end("cancelled by the client");
+        let id = held.id.clone();
+        cx.out.effects.push(Effect::CancelApproval { id, reason: "cancelled by the client" });
+        false
+    }
+
+    /// The server's connection ended.
+    pub fn on_upstream_closed(&mut self, cx: &mut Cx<'_>) {
+        if self.ended.is_none() {
+            let message = Message::fatal(
+                sqlstate::UPSTREAM_UNREACHABLE,
+                "the database closed the connection",
+                "connect again; if it goes on, ask the database's owner",
+            );
+            message.put(b'E', &mut cx.out.to_client);
+        }
+        self.end(EndReason::UpstreamGone, cx);
+    }
+
+    /// The client's connection ended without a Terminate message.
+    pub fn on_client_closed(&mut self, cx: &mut Cx<'_>) {
+        self.end(EndReason::ClientGone, cx);
+    }
+
+    /// Ends the session with an error that says why.
+    pub fn end_with(&mut self, code: SqlState, message: &str, reason: EndReason, cx: &mut Cx<'_>) {
+        if self.ended.is_none() {
+            Message::fatal(code, message, "connect again").put(b'E', &mut cx.out.to_client);
+        }
+        self.end(reason, cx);
+    }
+
+    pub(crate) fn end(&mut self, reason: EndReason, cx: &mut Cx<'_>) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(reason);
+        if let Some(Admission::Held(Held { id, .. })) = &self.admission {
+            cx.out
+                .effects
+                .push(Effect::CancelApproval { id: id.clone(), reason: "the session ended" });
+        }
+        self.abandon_admission(cx);
+        self.finish_abandoned(cx);
+        cx.out.effects.push(Effect::End(reason));
+    }
+
+    pub(crate) fn protocol_violation(&mut self, what: &str, cx: &mut Cx<'_>) {
+        let message = Message::fatal(
+            sqlstate::PROTOCOL_VIOLATION,
+            format!("protocol violation: {what}"),
+            "this is a fault of the client's driver; connect again",
+        );
+        message.put(b'E', &mut cx.out.to_client);
+        self.end(EndReason::Protocol, cx);
+    }
+}
+
+/// Whether texts in this encoding are what the analysis reads.
+pub(crate) fn is_utf8(encoding: &str) -> bool {
+    matches!(encoding.to_ascii_uppercase().as_str(), "UTF8" | "UTF-8" | "UNICODE")
+}

@@ -1,0 +1,163 @@
+//! Questions of our own to the server, on the client's connection, whose answers the client does not see: what the
+//! session's names mean now, and what its uncommitted definitions are.
+
+use writ_model::sqlstate;
+
+use super::pending::Pending;
+use super::{Cx, Session, Transaction};
+use crate::catalog::{CATALOG_QUERY, NAMES_QUERY, parse_names};
+use crate::frame;
+use crate::gate::{Gate, SessionNames};
+use crate::outbox::{Effect, EndReason};
+use crate::write;
+
+const PROBE: &[u8] = b"writ_probe";
+
+/// A question on its way.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    what: What,
+    row: Option<Vec<u8>>,
+    answered: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Names,
+    Catalog,
+}
+
+/// Whether a text can be decided now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    Yes,
+    Wait,
+}
+
+impl<G: Gate> Session<G> {
+    /// Makes sure that names mean what the server says they mean, before a text is decided on them.
+    pub(crate) fn ready_to_rule(&mut self, cx: &mut Cx<'_>) -> Ready {
+        if self.probe.is_some() || self.stale.awaiting_database {
+            return Ready::Wait;
+        }
+        if !(self.stale.names || self.stale.catalog) || self.transaction == Transaction::Failed {
+            // In a failed transaction the server answers no question, and runs nothing but its end.
+            return Ready::Yes;
+        }
+        if !self.pending.is_empty() {
+            self.flush(cx);
+            return Ready::Wait;
+        }
+        if self.skipping {
+            return Ready::Yes;
+        }
+        if self.stale.names {
+            self.ask_server(What::Names, cx);
+        } else if self.transaction == Transaction::Open || self.series_open {
+            self.ask_server(What::Catalog, cx);
+        } else {
+            self.stale.catalog = false;
+            self.stale.awaiting_database = true;
+            cx.out.effects.push(Effect::RefreshDatabase);
+        }
+        Ready::Wait
+    }
+
+    /// Has the server send what it holds back.
+    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) {
+        if !self.flushed {
+            write::bare(b'H', cx.out.control());
+            self.flushed = true;
+        }
+    }
+
+    fn ask_server(&mut self, what: What, cx: &mut Cx<'_>) {
+        let text = match what {
+            What::Names => NAMES_QUERY,
+            What::Catalog => CATALOG_QUERY,
+        };
+        let out = cx.out.control();
+        write::parse(PROBE, text.as_bytes(), &[], out);
+        write::bind_plain(PROBE, PROBE, out);
+        write::execute(PROBE, out);
+        write::close(b'P', PROBE, out);
+        write::close(b'S', PROBE, out);
+        // In the middle of a series, Sync would end the client's implicit transaction: Flush does not.
+        let in_series = self.series_open;
+        write::bare(if in_series { b'H' } else { b'S' }, out);
+        for _ in 0..4 {
+            self.pending.push_back(Pending::Own { last: false });
+        }
+        self.pending.push_back(Pending::Own { last: in_series });
+        if !in_series {
+            self.pending.push_back(Pending::OwnSync);
+        }
+        self.probe = Some(Probe { what, row: None, answered: false });
+    }
+
+    /// One reply to a question of ours.
+    pub(crate) fn probe_reply(&mut self, tag: u8, body: &[u8], cx: &mut Cx<'_>) {
+        match tag {
+            b'D' => {
+                if let Some(probe) = &mut self.probe {
+                    probe.row = Some(body.to_vec());
+                }
+            }
+            b'1' | b'2' | b'3' | b'C' => {
+                let last = matches!(self.pending.pop_front(), Some(Pending::Own { last: true }));
+                if let Some(probe) = &mut self.probe {
+                    probe.answered |= tag == b'C';
+                }
+                if last {
+                    self.probe_done(cx);
+                }
+            }
+            b'E' => {
+                let code = frame::error_field(body, b'C').unwrap_or_default();
+                let code = String::from_utf8_lossy(code).into_owned();
+                self.probe_failed(&format!("the database refused with {code}"), cx);
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer is complete.
+    pub(crate) fn probe_done(&mut self, cx: &mut Cx<'_>) {
+        let Some(Probe { what, row: Some(row), answered: true }) = self.probe.take() else {
+            self.probe_failed("the database gave no answer", cx);
+            return;
+        };
+        let taken = frame::data_row(&row)
+            .ok_or_else(|| "the answer is malformed".to_owned())
+            .and_then(|columns| self.take_answer(what, &columns));
+        if let Err(reason) = taken {
+            self.probe_failed(&reason, cx);
+        }
+    }
+
+    fn take_answer(&mut self, what: What, columns: &[Option<&[u8]>]) -> Result<(), String> {
+        match what {
+            What::Names => {
+                let names = parse_names(columns).map_err(|e| e.to_string())?;
+                self.gate.set_names(SessionNames {
+                    role: names.role,
+                    search_path: names.search_path,
+                    temp_relations: names.temp_relations,
+                    standard_conforming_strings: names.standard_conforming_strings,
+                });
+                self.stale.names = false;
+            }
+            What::Catalog => {
+                let json = columns.first().copied().flatten().ok_or("the answer is empty")?;
+                self.gate.set_own_catalog(Some(json))?;
+                self.stale.catalog = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn probe_failed(&mut self, reason: &str, cx: &mut Cx<'_>) {
+        let text = format!("the session's names cannot be read, so that nothing can be decided: {reason}");
+        self.end_with(sqlstate::UNAVAILABLE, &text, EndReason::Unavailable, cx);
+    }
+}

@@ -1,0 +1,140 @@
+//! Statements on their way, and the records about them: the intent before the effect, the outcome after it.
+
+use std::sync::Arc;
+
+use writ_audit::record::BindValue;
+use writ_audit::{BindValuesRef, Effect as RecordEffect, IntentRef, OutcomeRef, ProtocolKind};
+use writ_model::{ApprovalId, Timestamp};
+
+use super::{Cx, RECORDED_BIND_BYTES_MAX, Session};
+use crate::frame;
+use crate::gate::{Gate, Ruling};
+use crate::outbox::JournalFull;
+use crate::write::Message;
+
+/// One statement whose intent is written and whose outcome is not.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) number: u64,
+    pub(crate) started: Timestamp,
+    pub(crate) ruling: Arc<Ruling>,
+    pub(crate) rows: u64,
+    pub(crate) sqlstate: Option<String>,
+    pub(crate) tag: String,
+    /// What the client sees instead of the server's own error.
+    pub(crate) refusal: Option<Box<Message>>,
+}
+
+impl Running {
+    pub(crate) fn note_error(&mut self, sqlstate: &[u8]) {
+        if self.sqlstate.is_none() {
+            self.sqlstate = Some(String::from_utf8_lossy(sqlstate).into_owned());
+        }
+    }
+
+    pub(crate) fn note_tag(&mut self, tag: &[u8]) {
+        self.rows = self.rows.saturating_add(frame::rows_of_tag(tag));
+        self.tag.clear();
+        self.tag.push_str(&String::from_utf8_lossy(tag));
+    }
+}
+
+/// What an intent needs beside the ruling.
+pub(crate) struct IntentParts<'a> {
+    pub(crate) protocol: ProtocolKind,
+    pub(crate) effect: RecordEffect,
+    pub(crate) approval: Option<&'a ApprovalId>,
+    pub(crate) bind: Option<&'a [u8]>,
+}
+
+impl<G: Gate> Session<G> {
+    pub(crate) fn statement_id(&self, number: u64) -> String {
+        format!("{}-{number}", self.profile.session)
+    }
+
+    /// Numbers the next statement.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.statement_count += 1;
+        self.statement_count
+    }
+
+    /// Writes the intent of statement `number`. Returns the record's number.
+    pub(crate) fn write_intent(
+        &mut self,
+        number: u64,
+        ruling: &Ruling,
+        parts: &IntentParts<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Result<u64, JournalFull> {
+        let values = recorded_binds(ruling.redact_binds, parts.bind);
+        let binds = match &values {
+            Recorded::None => BindValuesRef::None,
+            Recorded::Clear(values) => BindValuesRef::Clear(values),
+            Recorded::Redacted(count) => BindValuesRef::Redacted(*count),
+        };
+        let intent = IntentRef {
+            statement: &self.statement_id(number),
+            session: &self.encoded,
+            profile: &ruling.profile,
+            protocol: parts.protocol,
+            effect: parts.effect,
+            approval: parts.approval,
+            binds,
+        };
+        cx.journal.intent(cx.now, &intent)
+    }
+
+    /// Writes the outcome of `run`.
+    pub(crate) fn finish(&mut self, run: &Running, cancelled: bool, cx: &mut Cx<'_>) {
+        let bytes = self.bytes_to_client.saturating_sub(self.bytes_mark);
+        self.bytes_mark = self.bytes_to_client;
+        let sqlstate = match &run.refusal {
+            Some(refusal) => Some(refusal.code.0),
+            None => run.sqlstate.as_deref(),
+        };
+        let outcome = OutcomeRef {
+            statement: &self.statement_id(run.number),
+            sqlstate,
+            rows: run.rows,
+            bytes_out: bytes,
+            duration_us: u64::try_from(cx.now.0.saturating_sub(run.started.0)).unwrap_or(0),
+            cancelled,
+            command_tag: &run.tag,
+        };
+        cx.journal.outcome(cx.now, &outcome);
+    }
+
+    /// The session is over: what is still on its way gets an outcome that says so.
+    pub(crate) fn finish_abandoned(&mut self, cx: &mut Cx<'_>) {
+        while let Some(pending) = self.pending.pop_front() {
+            if let Some(run) = pending.into_run() {
+                self.finish(&run, true, cx);
+            }
+        }
+    }
+}
+
+enum Recorded {
+    None,
+    Clear(Vec<BindValue>),
+    Redacted(u32),
+}
+
+fn recorded_binds(redact: bool, bind: Option<&[u8]>) -> Recorded {
+    let Some(tail) = bind else { return Recorded::None };
+    if redact || tail.len() > RECORDED_BIND_BYTES_MAX {
+        return Recorded::Redacted(frame::walk_values(tail, |_, _| {}).unwrap_or(0));
+    }
+    let mut values = Vec::new();
+    frame::walk_values(tail, |binary, value| {
+        values.push(match value {
+            None => BindValue::Null,
+            Some(bytes) if binary => BindValue::Binary(bytes.to_vec()),
+            Some(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => BindValue::Text(text.to_owned()),
+                Err(_) => BindValue::Binary(bytes.to_vec()),
+            },
+        });
+    });
+    Recorded::Clear(values)
+}

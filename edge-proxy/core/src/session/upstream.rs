@@ -1,0 +1,310 @@
+//! The server's messages: counted against what was forwarded, and passed on as they are unless they answer something
+//! that the client did not say.
+
+use writ_model::Timestamp;
+
+use super::pending::Pending;
+use super::{CopyIn, Cx, REPLY_BYTES_MAX, Session, Transaction, is_utf8};
+use crate::frame::{self, HEADER_BYTES, Header, Scan};
+use crate::gate::Gate;
+use crate::outbox::EndReason;
+use crate::write;
+
+impl<G: Gate> Session<G> {
+    /// Deals with what the server sent. Returns how many bytes of `input` are dealt with; call again with the rest
+    /// and what follows it. Call [`Session::on_client`] afterwards: a message may have waited for this.
+    pub fn on_upstream(&mut self, input: &[u8], cx: &mut Cx<'_>) -> usize {
+        let mut used = 0;
+        // Frames from here on are passed on in one piece.
+        let mut from = 0;
+        while self.ended.is_none() {
+            let rest = input.get(used..).unwrap_or_default();
+            if self.upstream_pass > 0 {
+                let count = rest.len().min(self.upstream_pass);
+                self.upstream_pass -= count;
+                used += count;
+                if count == 0 {
+                    break;
+                }
+                continue;
+            }
+            let header = match frame::scan(rest) {
+                Scan::Incomplete => break,
+                Scan::Malformed(_) => {
+                    self.pass(input, from, used, cx);
+                    from = used;
+                    self.broken("a malformed message", cx);
+                    break;
+                }
+                Scan::Frame(header) => header,
+            };
+            if self.is_stream(header.tag) {
+                self.upstream_pass = header.total;
+                continue;
+            }
+            if header.total > REPLY_BYTES_MAX {
+                self.pass(input, from, used, cx);
+                from = used;
+                self.broken("an oversized message", cx);
+                break;
+            }
+            let Some(whole) = rest.get(..header.total) else { break };
+            if self.is_plain(header.tag) {
+                self.count(header, cx);
+                used += header.total;
+                continue;
+            }
+            self.pass(input, from, used, cx);
+            self.reply(header.tag, whole, cx);
+            used += header.total;
+            from = used;
+        }
+        self.pass(input, from, used, cx);
+        used
+    }
+
+    fn pass(&mut self, input: &[u8], from: usize, to: usize, cx: &mut Cx<'_>) {
+        if let Some(bytes) = input.get(from..to).filter(|b| !b.is_empty()) {
+            self.bytes_to_client += bytes.len() as u64;
+            cx.out.to_client.extend_from_slice(bytes);
+        }
+    }
+
+    /// Messages that go on without a look at them, even in pieces.
+    fn is_stream(&self, tag: u8) -> bool {
+        matches!(tag, b'D' | b'd') && self.probe.is_none()
+    }
+
+    /// Messages that are counted and go on as they are, next to their neighbours.
+    fn is_plain(&self, tag: u8) -> bool {
+        matches!(tag, b'1' | b'2' | b'3' | b'T' | b't' | b'n' | b'N' | b'A' | b'c' | b'H' | b'V')
+            && !self.pending.front().is_some_and(Pending::is_ours)
+    }
+
+    /// Accounts for a message that goes on as it is.
+    fn count(&mut self, header: Header, cx: &mut Cx<'_>) {
+        self.drop_copy_ends();
+        let expected = match (header.tag, self.pending.front()) {
+            (b'1', Some(Pending::Parse(_, None)))
+            | (b'2', Some(Pending::Bind(_)))
+            | (b'3', Some(Pending::Close(_)))
+            | (b'T' | b'n', Some(Pending::Describe)) => true,
+            (b'1' | b'2' | b'3', _) => {
+                self.broken("a reply that nothing asked for", cx);
+                return;
+            }
+            _ => false,
+        };
+        if expected {
+            self.pending.pop_front();
+        }
+    }
+
+    /// A message that has to be looked into.
+    fn reply(&mut self, tag: u8, whole: &[u8], cx: &mut Cx<'_>) {
+        let body = whole.get(HEADER_BYTES..).unwrap_or_default();
+        self.drop_copy_ends_before(tag);
+        match (tag, self.pending.front()) {
+            (b'N' | b'A', _) => self.put(whole, cx),
+            (b'S', _) => self.parameter_status(whole, body, cx),
+            (b'Z', Some(Pending::OwnSync)) => {
+                self.pending.pop_front();
+                self.note_transaction(body);
+                self.probe_done(cx);
+            }
+            (b'1' | b'3', Some(Pending::Renewal)) => {
+                self.pending.pop_front();
+            }
+            (b'E', Some(Pending::Renewal)) => self.error(whole, body, cx),
+            (_, Some(Pending::Own { .. } | Pending::OwnSync)) => self.probe_reply(tag, body, cx),
+            (b'C' | b'I' | b's', _) => self.completed(tag, whole, body, cx),
+            (b'G', _) => self.copy_in_started(whole, cx),
+            (b'E', _) => self.error(whole, body, cx),
+            (b'Z', _) => self.ready(whole, body, cx),
+            (other, _) => self.broken(&format!("message type 0x{other:02x}"), cx),
+        }
+    }
+
+    fn drop_copy_ends_before(&mut self, tag: u8) {
+        if tag != b'N' && tag != b'A' && tag != b'S' {
+            self.drop_copy_ends();
+        }
+    }
+
+    fn put(&mut self, whole: &[u8], cx: &mut Cx<'_>) {
+        self.bytes_to_client += whole.len() as u64;
+        cx.out.to_client.extend_from_slice(whole);
+    }
+
+    fn parameter_status(&mut self, whole: &[u8], body: &[u8], cx: &mut Cx<'_>) {
+        let mut rest = body;
+        let name = frame::take_cstr(&mut rest).unwrap_or_default();
+        let value = frame::take_cstr(&mut rest).unwrap_or_default();
+        match name {
+            b"client_encoding" => self.utf8 = is_utf8(&String::from_utf8_lossy(value)),
+            b"standard_conforming_strings" | b"session_authorization" | b"search_path" => {
+                self.stale.names = true;
+                self.stale.names_in_transaction = true;
+            }
+            _ => {}
+        }
+        self.put(whole, cx);
+    }
+
+    /// CommandComplete, EmptyQueryResponse or PortalSuspended.
+    fn completed(&mut self, tag: u8, whole: &[u8], body: &[u8], cx: &mut Cx<'_>) {
+        self.put(whole, cx);
+        self.copy_in = CopyIn::No;
+        let mut rest = body;
+        let command = if tag == b'C' { frame::take_cstr(&mut rest).unwrap_or_default() } else { b"" };
+        match self.pending.front_mut() {
+            Some(Pending::Query(run)) if tag != b's' => run.note_tag(command),
+            Some(Pending::Execute(_)) => {
+                if let Some(mut run) = self.pending.pop_front().and_then(Pending::into_run) {
+                    run.note_tag(command);
+                    self.finish(&run, false, cx);
+                }
+                self.stray_syncs = 0;
+                self.drop_copy_ends();
+            }
+            _ => self.broken("a completion that nothing asked for", cx),
+        }
+    }
+
+    fn copy_in_started(&mut self, whole: &[u8], cx: &mut Cx<'_>) {
+        match self.pending.front() {
+            Some(Pending::Execute(_)) => {
+                let before = self.pending.len();
+                self.drop_syncs_before_copy_end();
+                // A Sync that the server will ignore did not end the series.
+                self.series_open |= before != self.pending.len();
+            }
+            Some(Pending::Query(_)) => {}
+            _ => {
+                self.broken("a COPY that nothing asked for", cx);
+                return;
+            }
+        }
+        let ended = self.pending.iter().any(|p| matches!(p, Pending::CopyEnd));
+        self.copy_in = if ended { CopyIn::No } else { CopyIn::Running };
+        self.put(whole, cx);
+    }
+
+    fn error(&mut self, whole: &[u8], body: &[u8], cx: &mut Cx<'_>) {
+        let code = frame::error_field(body, b'C').unwrap_or_default();
+        self.copy_in = CopyIn::No;
+        self.note_transaction_may_end();
+        match self.pending.front_mut() {
+            None | Some(Pending::Sync | Pending::OwnSync) => self.put(whole, cx),
+            Some(Pending::Query(run)) => {
+                run.note_error(code);
+                let refusal = run.refusal.clone();
+                let rewritten = run.ruling.rewritten.is_some();
+                self.put_error(whole, body, refusal.as_deref(), rewritten, cx);
+            }
+            Some(front) => {
+                // The front is what the server refused; the others up to Sync it ignores.
+                let refusal = front.refusal().cloned();
+                let rewritten = self.front_is_rewritten();
+                self.put_error(whole, body, refusal.as_ref(), rewritten, cx);
+                for mut run in self.skip_to_sync() {
+                    run.note_error(code);
+                    self.finish(&run, false, cx);
+                }
+            }
+        }
+    }
+
+    /// Whether positions in an error about the front message would point into a rewritten text.
+    fn front_is_rewritten(&self) -> bool {
+        match self.pending.front() {
+            Some(Pending::Execute(run)) => run.ruling.rewritten.is_some(),
+            Some(Pending::Parse(undo, _)) => undo
+                .statement()
+                .and_then(|name| self.statements.get(name))
+                .is_none_or(|prepared| prepared.ruling.rewritten.is_some()),
+            _ => true,
+        }
+    }
+
+    fn put_error(
+        &mut self,
+        whole: &[u8],
+        body: &[u8],
+        refusal: Option<&write::Message>,
+        rewritten: bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let before = cx.out.to_client.len();
+        match refusal {
+            Some(message) => message.put(b'E', &mut cx.out.to_client),
+            None if rewritten => write::error_without_positions(body, &mut cx.out.to_client),
+            None => cx.out.to_client.extend_from_slice(whole),
+        }
+        self.bytes_to_client += (cx.out.to_client.len() - before) as u64;
+    }
+
+    fn note_transaction(&mut self, body: &[u8]) {
+        self.transaction = match body.first() {
+            Some(b'I') => Transaction::Idle,
+            Some(b'T') => Transaction::Open,
+            _ => Transaction::Failed,
+        };
+        if self.transaction != Transaction::Idle {
+            return;
+        }
+        // Portals end with their transaction; what it defined is there for everyone, or for nobody.
+        self.portals.clear();
+        self.stale.names_in_transaction = false;
+        if self.stale.catalog_in_transaction {
+            self.stale.catalog_in_transaction = false;
+            self.stale.catalog = true;
+            // Dropping the session's own catalog cannot fail.
+            let _ = self.gate.set_own_catalog(None);
+        }
+    }
+
+    fn ready(&mut self, whole: &[u8], body: &[u8], cx: &mut Cx<'_>) {
+        match self.pending.front() {
+            Some(Pending::Query(_)) => {
+                if let Some(run) = self.pending.pop_front().and_then(Pending::into_run) {
+                    self.put(whole, cx);
+                    self.finish(&run, false, cx);
+                }
+                self.series_open = false;
+            }
+            Some(Pending::Sync) => {
+                self.pending.pop_front();
+                self.put(whole, cx);
+            }
+            _ if self.stray_syncs > 0 => {
+                self.stray_syncs -= 1;
+                self.skipping = false;
+                self.series_open = false;
+                self.put(whole, cx);
+            }
+            _ => {
+                self.broken("a ReadyForQuery that nothing asked for", cx);
+                return;
+            }
+        }
+        self.copy_in = CopyIn::No;
+        self.drop_copy_ends();
+        self.note_transaction(body);
+    }
+
+    /// Replies do not fit what was forwarded: nothing can be told apart any more, so the session ends.
+    fn broken(&mut self, what: &str, cx: &mut Cx<'_>) {
+        let text = format!("the database sent {what}");
+        self.end_with(writ_model::sqlstate::PROTOCOL_VIOLATION, &text, EndReason::Protocol, cx);
+    }
+
+    /// How long the oldest statement has been running at `now`; `None`: nothing runs.
+    #[must_use]
+    pub fn running_since(&self) -> Option<Timestamp> {
+        self.pending.iter().find_map(|p| match p {
+            Pending::Query(run) | Pending::Execute(run) => Some(run.started),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,253 @@
+//! The gate with the default pack: what a developer, an administrator, an agent and an auditor may do in production.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use writ_edge_core::policy_gate::sensitivity::KnownColumns;
+use writ_edge_core::policy_gate::state::DatabaseState;
+use writ_edge_core::policy_gate::{Client, Current, PolicyGate};
+use writ_edge_core::{Gate, SessionNames};
+use writ_model::config::{
+    ClassificationSource, ColumnClassification, CredentialRef, Database, EdgeConfig, Environment,
+    UpstreamTls, WhenStale,
+};
+use writ_model::catalog::{Function, Volatility};
+use writ_model::{
+    Catalog, Column, ColumnRef, DurationMs, Epoch, Principal, Relation, RelationKind, Timestamp,
+    Verdict,
+};
+use writ_policy::Policies;
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
+struct Fixed(Arc<DatabaseState>, Timestamp);
+
+impl Current for Fixed {
+    fn state(&self) -> Option<Arc<DatabaseState>> {
+        Some(Arc::clone(&self.0))
+    }
+    fn last_heard(&self) -> Timestamp {
+        self.1
+    }
+}
+
+fn principal(id: &str, groups: &[&str], behind: Option<&str>) -> Principal {
+    Principal {
+        id: id.parse().expect("id"),
+        display_name: id.into(),
+        groups: groups.iter().map(|g| g.parse().expect("group")).collect(),
+        on_behalf_of: behind.map(|b| b.parse().expect("id")),
+        disabled: false,
+    }
+}
+
+fn table(oid: u32, name: &str, columns: &[(&str, &str, char)]) -> Relation {
+    Relation {
+        oid,
+        schema: "public".into(),
+        name: name.into(),
+        kind: RelationKind::Table,
+        owner: "app".into(),
+        columns: columns
+            .iter()
+            .enumerate()
+            .map(|(at, (name, type_name, category))| Column {
+                number: i16::try_from(at + 1).expect("small"),
+                name: (*name).into(),
+                type_name: (*type_name).into(),
+                type_category: *category,
+                not_null: false,
+                generated: false,
+            })
+            .collect(),
+        definition: None,
+        parents: vec![],
+        has_triggers: false,
+        row_security: false,
+        row_estimate: 10.0,
+    }
+}
+
+fn classified(relation: &str, column: &str, tag: Option<&str>) -> ColumnClassification {
+    ColumnClassification {
+        column: ColumnRef {
+            schema: "public".into(),
+            relation: relation.into(),
+            column: column.into(),
+        },
+        tag: tag.map(|t| t.parse().expect("tag")),
+        confidence_percent: 99,
+        reason: String::new(),
+        source: ClassificationSource::Detected,
+    }
+}
+
+fn state() -> Arc<DatabaseState> {
+    let catalog = Catalog::new(
+        150_000,
+        vec![
+            table(20_000, "customers", &[("id", "integer", 'N'), ("ssn", "text", 'S')]),
+            table(20_001, "orders", &[("id", "integer", 'N'), ("status", "text", 'S')]),
+        ],
+        vec![Function {
+            oid: 20_100,
+            schema: "public".into(),
+            name: "my_function".into(),
+            language: "plpgsql".into(),
+            volatility: Volatility::Volatile,
+            security_definer: false,
+        }],
+    );
+    let found = [
+        classified("customers", "id", None),
+        classified("customers", "ssn", Some("pii.national_id")),
+        classified("orders", "id", None),
+        classified("orders", "status", None),
+    ];
+    let database = Database {
+        name: "shop".parse().expect("name"),
+        environment: "prod".parse().expect("name"),
+        owner: "shop team".into(),
+        tags: BTreeMap::new(),
+        host: "localhost".into(),
+        port: 5432,
+        dbname: "shop".into(),
+        username: "app".into(),
+        credential: CredentialRef::None,
+        tls: UpstreamTls::Disable,
+    };
+    let principals = [
+        principal("user:dana", &["developers"], None),
+        principal("user:ada", &["admins"], None),
+        principal("user:audrey", &["auditors"], None),
+        principal("agent:copilot", &[], Some("user:dana")),
+        principal("agent:helper", &[], Some("user:ada")),
+    ];
+    let config = EdgeConfig {
+        epoch: Epoch(7),
+        environment: Some(Environment {
+            name: "prod".parse().expect("name"),
+            staleness_max: DurationMs(60_000),
+            when_stale: WhenStale::ReadOnly,
+        }),
+        principals: principals.into_iter().map(|p| (p.id.clone(), p)).collect(),
+        groups: BTreeSet::new(),
+        databases: BTreeMap::from([(database.name.clone(), database.clone())]),
+        ..EdgeConfig::default()
+    };
+    let policies = Policies::compile(&writ_policy::default_pack()).expect("the default pack");
+    let known = KnownColumns::new(&[], &found);
+    Arc::new(DatabaseState::new(
+        Arc::new(config),
+        Arc::new(policies),
+        database,
+        Arc::new(catalog),
+        known,
+    ))
+}
+
+fn try_gate(who: &str, heard: Timestamp) -> Result<PolicyGate, writ_model::Denial> {
+    let client = Client {
+        principal: who.parse().expect("id"),
+        address: None,
+        application_name: "psql".into(),
+    };
+    let names = SessionNames {
+        role: "app".into(),
+        search_path: vec!["pg_catalog".into(), "public".into()],
+        temp_relations: vec![],
+        standard_conforming_strings: true,
+    };
+    PolicyGate::connect(Arc::new(Fixed(state(), heard)), client, names, NOW)
+}
+
+fn gate(who: &str) -> PolicyGate {
+    try_gate(who, NOW).expect("may connect")
+}
+
+fn verdict(who: &str, text: &str) -> String {
+    let ruling = gate(who).rule(text.as_bytes(), NOW);
+    match &ruling.decision.verdict {
+        Verdict::Allow if ruling.rewritten.is_some() => "mask".into(),
+        other => other.as_str().into(),
+    }
+}
+
+#[test]
+fn a_developer_reads_masked_and_writes_bounded() {
+    for (text, expected) in [
+        ("SELECT * FROM customers", "mask"),
+        ("SELECT * FROM orders", "allow"),
+        ("SELECT count(*) FROM customers WHERE ssn LIKE '1%'", "mask"),
+        ("COPY customers TO STDOUT", "mask"),
+        ("UPDATE orders SET status = 'x' WHERE id = 1", "allow"),
+        ("INSERT INTO orders VALUES (1, 'x')", "allow"),
+        ("CREATE TABLE t (id int)", "allow"),
+        ("BEGIN", "allow"),
+        ("SET search_path = public", "allow"),
+        ("EXPLAIN DELETE FROM orders", "allow"),
+        ("DELETE FROM orders", "hold"),
+        ("DELETE FROM orders WHERE true", "hold"),
+        ("UPDATE orders SET status = 'x'", "hold"),
+        ("DROP TABLE orders", "hold"),
+        ("TRUNCATE orders", "hold"),
+        ("ALTER TABLE orders ADD x int", "hold"),
+        ("GRANT SELECT ON orders TO public", "deny"),
+        ("CREATE ROLE x", "deny"),
+        ("COPY orders TO PROGRAM 'cat'", "deny"),
+        ("COPY orders TO '/tmp/x'", "deny"),
+        ("SELECT pg_read_file('/etc/passwd')", "deny"),
+        ("DO $$ BEGIN END $$", "deny"),
+        ("SELECT my_function()", "deny"),
+        ("SELECT * FROM nowhere", "deny"),
+        ("UPDATE customers SET id = 2 WHERE ssn = 'x'", "deny"),
+        ("this is not sql", "deny"),
+    ] {
+        assert_eq!(verdict("user:dana", text), expected, "{text}");
+    }
+}
+
+#[test]
+fn an_administrator_reads_unmasked() {
+    assert_eq!(verdict("user:ada", "SELECT * FROM customers"), "allow");
+}
+
+#[test]
+fn an_agent_is_refused_what_its_person_would_be_asked_about() {
+    assert_eq!(verdict("agent:copilot", "SELECT * FROM customers"), "mask");
+    assert_eq!(verdict("agent:copilot", "DROP TABLE orders"), "deny");
+    assert_eq!(verdict("agent:copilot", "DELETE FROM orders"), "deny");
+}
+
+#[test]
+fn an_agent_of_an_administrator_sees_no_more_than_it_may_itself() {
+    assert_ne!(verdict("agent:helper", "SELECT * FROM customers"), "allow");
+}
+
+#[test]
+fn an_auditor_has_no_database() {
+    assert!(try_gate("user:audrey", NOW).is_err());
+    assert!(try_gate("user:nobody", NOW).is_err());
+}
+
+#[test]
+fn past_its_bound_a_stale_edge_only_reads() {
+    let long_ago = Timestamp(NOW.0 - 61_000_000);
+    let mut gate = try_gate("user:dana", long_ago).expect("may connect");
+    gate.refresh(NOW).expect("still there");
+    let read = gate.rule(b"SELECT * FROM orders", NOW);
+    assert!(matches!(read.decision.verdict, Verdict::Allow));
+    let write = gate.rule(b"INSERT INTO orders VALUES (1, 'x')", NOW);
+    assert!(matches!(write.decision.verdict, Verdict::Deny(_)));
+    assert_eq!(write.sqlstate.0, "58000");
+}
+
+#[test]
+fn equal_texts_are_decided_once() {
+    let mut gate = gate("user:dana");
+    let first = gate.rule(b"SELECT * FROM orders", NOW);
+    let second = gate.rule(b"SELECT * FROM orders", NOW);
+    assert!(Arc::ptr_eq(&first, &second));
+    let other = gate.rule(b"SELECT * FROM  orders", NOW);
+    assert!(!Arc::ptr_eq(&first, &other), "the key is the exact text");
+}

@@ -1,0 +1,291 @@
+//! A session core under test: a gate that decides by the text's first word, a journal in memory, and the server's part
+//! played by the test.
+#![allow(dead_code, unreachable_pub)]
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use writ_audit::{EncodedStatement, IntentRef, OutcomeRef, SessionProfile, StatementProfile};
+use writ_audit::record::{DecisionKind, TextValue};
+use writ_edge_core::gate::{Ruling, SessionNames, Stamp};
+use writ_edge_core::{Cx, Effect, Gate, Journal, JournalFull, Outbox, Session};
+use writ_model::facts::SessionEffect;
+use writ_model::sqlstate::{self, SqlState};
+use writ_model::{
+    Decision, Denial, DurationMs, Epoch, HoldTerms, StatementFacts, Timestamp, Verdict,
+};
+
+/// Decides by the first word of the text: `deny`, `hold`, `mask`, `strict`, `set`; anything else is allowed.
+pub struct WordGate {
+    pub epoch: u64,
+    pub names: SessionNames,
+    pub stamp: u64,
+}
+
+impl Default for WordGate {
+    fn default() -> Self {
+        Self { epoch: 1, names: SessionNames::default(), stamp: 1 }
+    }
+}
+
+fn verdict(word: &str) -> Verdict {
+    match word {
+        "deny" => Verdict::Deny(Denial { reason: "no".into(), next_step: "ask".into() }),
+        "hold" => Verdict::Hold(HoldTerms {
+            approvers: vec!["dba".parse().expect("group")],
+            quorum: 1,
+            expires: DurationMs(300_000),
+            reason: "it deletes everything".into(),
+        }),
+        _ => Verdict::Allow,
+    }
+}
+
+fn profile(text: &str, epoch: u64) -> EncodedStatement {
+    EncodedStatement::from(&StatementProfile {
+        text: TextValue::Clear(text.into()),
+        kinds: vec![],
+        reads: vec![],
+        writes: vec![],
+        functions: vec![],
+        opaque: vec![],
+        decision: DecisionKind::Allow,
+        rules: vec![],
+        reason: String::new(),
+        epoch: Epoch(epoch),
+        masked_columns: vec![],
+        rewritten: false,
+    })
+}
+
+impl WordGate {
+    fn ruling(&self, text: &[u8], verdict: Verdict, code: SqlState) -> Arc<Ruling> {
+        let shown = String::from_utf8_lossy(text).into_owned();
+        let word = shown.split(' ').next().unwrap_or_default().to_owned();
+        let mut facts = StatementFacts { bounded: true, statements: 1, ..StatementFacts::default() };
+        if word == "set" {
+            facts.session.insert(SessionEffect::Names);
+        }
+        Arc::new(Ruling {
+            text: text.into(),
+            facts,
+            decision: Decision {
+                verdict,
+                rules: vec!["word".parse().expect("rule")],
+                epoch: Epoch(self.epoch),
+                strict: word == "strict" || word == "hold",
+            },
+            sqlstate: code,
+            rewritten: (word == "mask")
+                .then(|| format!("masked by {}", self.epoch).into_bytes().into_boxed_slice()),
+            profile: profile(&shown, self.epoch),
+            touched: vec![],
+            redact_binds: false,
+        })
+    }
+}
+
+impl Gate for WordGate {
+    fn refresh(&mut self, _now: Timestamp) -> Result<(), String> {
+        self.stamp = self.epoch;
+        Ok(())
+    }
+    fn stamp(&self) -> Stamp {
+        Stamp(self.stamp)
+    }
+    fn rule(&mut self, text: &[u8], _now: Timestamp) -> Arc<Ruling> {
+        let word = String::from_utf8_lossy(text).split(' ').next().unwrap_or_default().to_owned();
+        self.ruling(text, verdict(&word), sqlstate::REFUSED)
+    }
+    fn rule_execute(
+        &mut self,
+        outer: &Ruling,
+        _prepared: &[Option<Arc<Ruling>>],
+        now: Timestamp,
+    ) -> Arc<Ruling> {
+        self.rule(&outer.text.clone(), now)
+    }
+    fn refuse(&mut self, code: SqlState, what: &str, next_step: &str) -> Arc<Ruling> {
+        let denial = Denial { reason: what.into(), next_step: next_step.into() };
+        self.ruling(b"", Verdict::Deny(denial), code)
+    }
+    fn names(&self) -> &SessionNames {
+        &self.names
+    }
+    fn set_names(&mut self, names: SessionNames) {
+        self.names = names;
+    }
+    fn set_own_catalog(&mut self, _json: Option<&[u8]>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Records in memory; `full` refuses intents.
+#[derive(Default)]
+pub struct MemoryJournal {
+    pub seq: u64,
+    pub full: bool,
+    /// `intent ID EFFECT` and `outcome ID SQLSTATE|ok ROWS`.
+    pub lines: Vec<String>,
+}
+
+impl Journal for MemoryJournal {
+    fn intent(&mut self, _at: Timestamp, intent: &IntentRef<'_>) -> Result<u64, JournalFull> {
+        if self.full {
+            return Err(JournalFull);
+        }
+        self.seq += 1;
+        self.lines.push(format!("intent {} {}", intent.statement, intent.effect.as_str()));
+        Ok(self.seq)
+    }
+    fn outcome(&mut self, _at: Timestamp, outcome: &OutcomeRef<'_>) {
+        self.seq += 1;
+        let state = outcome.sqlstate.unwrap_or("ok");
+        self.lines.push(format!("outcome {} {state} {}", outcome.statement, outcome.rows));
+    }
+}
+
+/// The session and everything around it.
+pub struct Rig {
+    pub session: Session<WordGate>,
+    pub journal: MemoryJournal,
+    pub out: Outbox,
+    inbox: BytesMut,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let profile = SessionProfile {
+            session: "s".parse().expect("id"),
+            principal: "user:dana".parse().expect("id"),
+            on_behalf_of: vec![],
+            client_address: "127.0.0.1:1".into(),
+            application_name: String::new(),
+            database: "shop".parse().expect("id"),
+            environment: "prod".parse().expect("id"),
+            database_role: "app".into(),
+        };
+        Self {
+            session: Session::new(WordGate::default(), profile, "UTF8"),
+            journal: MemoryJournal::default(),
+            out: Outbox::default(),
+            inbox: BytesMut::new(),
+        }
+    }
+
+    fn step(&mut self, f: impl FnOnce(&mut Session<WordGate>, &mut Cx<'_>)) {
+        let mut cx = Cx { now: Timestamp(1), journal: &mut self.journal, out: &mut self.out };
+        f(&mut self.session, &mut cx);
+        self.pump();
+    }
+
+    fn pump(&mut self) {
+        let mut cx = Cx { now: Timestamp(1), journal: &mut self.journal, out: &mut self.out };
+        let used = self.session.on_client(&self.inbox, &mut cx);
+        let _ = self.inbox.split_to(used);
+    }
+
+    pub fn client(&mut self, bytes: &[u8]) -> &mut Self {
+        self.inbox.extend_from_slice(bytes);
+        self.pump();
+        self
+    }
+
+    pub fn server(&mut self, bytes: &[u8]) -> &mut Self {
+        let bytes = bytes.to_vec();
+        self.step(|session, cx| assert_eq!(session.on_upstream(&bytes, cx), bytes.len()));
+        self
+    }
+
+    pub fn with(&mut self, f: impl FnOnce(&mut Session<WordGate>, &mut Cx<'_>)) -> &mut Self {
+        self.step(f);
+        self
+    }
+
+    pub fn durable(&mut self) -> &mut Self {
+        let seq = self.journal.seq;
+        self.step(|session, _| session.on_durable(seq));
+        self
+    }
+
+    /// Bytes for the server since the last call.
+    pub fn to_server(&mut self) -> Vec<u8> {
+        self.out.to_upstream().split().to_vec()
+    }
+
+    /// Bytes for the client since the last call.
+    pub fn to_client(&mut self) -> Vec<u8> {
+        self.out.to_client.split().to_vec()
+    }
+
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.out.effects)
+    }
+}
+
+/// A frame.
+pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    out.extend(u32::try_from(body.len() + 4).expect("small").to_be_bytes());
+    out.extend(body);
+    out
+}
+
+pub fn query(text: &str) -> Vec<u8> {
+    frame(b'Q', format!("{text}\0").as_bytes())
+}
+
+pub fn parse(name: &str, text: &str) -> Vec<u8> {
+    frame(b'P', format!("{name}\0{text}\0\0\0").as_bytes())
+}
+
+pub fn bind(portal: &str, name: &str) -> Vec<u8> {
+    frame(b'B', format!("{portal}\0{name}\0\0\0\0\0\0\0").as_bytes())
+}
+
+pub fn execute(portal: &str) -> Vec<u8> {
+    frame(b'E', format!("{portal}\0\0\0\0\0").as_bytes())
+}
+
+pub fn sync() -> Vec<u8> {
+    frame(b'S', b"")
+}
+
+pub fn ready(status: u8) -> Vec<u8> {
+    frame(b'Z', &[status])
+}
+
+pub fn complete(tag: &str) -> Vec<u8> {
+    frame(b'C', format!("{tag}\0").as_bytes())
+}
+
+pub fn error(code: &str) -> Vec<u8> {
+    frame(b'E', format!("SERROR\0C{code}\0Mserver says\0P7\0\0").as_bytes())
+}
+
+pub fn tags(bytes: &[u8]) -> String {
+    let mut rest = bytes;
+    let mut tags = String::new();
+    while let [tag, a, b, c, d, ..] = *rest {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        tags.push(char::from(tag));
+        rest = &rest[length + 1..];
+    }
+    assert!(rest.is_empty(), "half a frame at the end");
+    tags
+}
+
+/// One field of the first error or notice in `bytes`.
+pub fn field(bytes: &[u8], code: u8) -> Option<String> {
+    let mut rest = bytes;
+    while let [tag, a, b, c, d, ..] = *rest {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if tag == b'E' || tag == b'N' {
+            let body = &rest[5..=length];
+            return writ_edge_core::frame::error_field(body, code)
+                .map(|v| String::from_utf8_lossy(v).into_owned());
+        }
+        rest = &rest[length + 1..];
+    }
+    None
+}

@@ -1,0 +1,137 @@
+//! What the database's planner expects of a statement, without running it.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use writ_model::config::Database;
+
+use super::{ReadFailure, ask, only_text, open, quoted};
+use crate::upstream::{ConnectLimits, Parameters};
+
+/// The server's own bound on planning.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the whole estimate may take, connecting included.
+const ESTIMATE_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// One statement to estimate.
+#[derive(Debug, Clone, Copy)]
+pub struct EstimateRequest<'a> {
+    /// The session's schemas in the order of look-up, as `current_schemas(true)` says.
+    pub search_path: &'a [String],
+    /// The statement: exactly one.
+    pub sql: &'a str,
+    /// Its parameters; the default where it has none.
+    pub parameters: Parameters<'a>,
+}
+
+/// How many rows the planner expects `sql` to touch; `bind_tail` as in [`Parameters::bind_tail`].
+pub async fn estimate_rows(
+    database: &Database,
+    search_path: &[String],
+    sql: &str,
+    bind_tail: Option<&[u8]>,
+) -> Option<f64> {
+    let parameters = Parameters { types: &[], bind_tail: bind_tail.unwrap_or_default() };
+    estimate(database, EstimateRequest { search_path, sql, parameters }).await
+}
+
+/// How many rows the planner expects a statement to change, or to yield where it changes none.
+///
+/// `None` where the planner does not know within the time, such as for DDL, or for a session's temporary tables.
+pub async fn estimate(database: &Database, request: EstimateRequest<'_>) -> Option<f64> {
+    let answer = tokio::time::timeout(ESTIMATE_WAIT_MAX, explain(database, request)).await;
+    match answer {
+        Ok(Ok(rows)) => Some(rows),
+        Ok(Err(error)) => {
+            tracing::debug!(database = database.name.as_str(), %error, "no row estimate");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn explain(database: &Database, request: EstimateRequest<'_>) -> Result<f64, ReadFailure> {
+    let limits = ConnectLimits { connect: ESTIMATE_WAIT_MAX };
+    let mut upstream = open(database, &limits, STATEMENT_TIMEOUT).await?;
+    ask(&mut upstream, &format!("BEGIN READ ONLY; {}", set_search_path(request.search_path)))
+        .await?;
+    // Always as an extended query: PostgreSQL then refuses a second statement, which would not be explained but run.
+    let sql = format!("EXPLAIN (FORMAT JSON) {}", request.sql);
+    let rows = upstream.query_with(&sql, request.parameters).await;
+    upstream.close().await;
+    let json = only_text(rows?)?;
+    let explained: Vec<Explained> = serde_json::from_str(&json).map_err(|_| ReadFailure::Shape)?;
+    let plan = &explained.first().ok_or(ReadFailure::Shape)?.plan;
+    Ok(plan.changed_rows().unwrap_or(plan.rows))
+}
+
+/// Another session's temporary schema means nothing here: it is left out.
+fn set_search_path(schemas: &[String]) -> String {
+    let schemas = schemas.iter().filter(|schema| !schema.starts_with("pg_temp"));
+    let mut list: Vec<String> = schemas.map(|schema| quoted(schema)).collect();
+    if list.is_empty() {
+        list.push("pg_catalog".to_owned());
+    }
+    format!("SET LOCAL search_path = {}", list.join(", "))
+}
+
+#[derive(Deserialize)]
+struct Explained {
+    #[serde(rename = "Plan")]
+    plan: Plan,
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    #[serde(rename = "Node Type")]
+    node: String,
+    #[serde(rename = "Parent Relationship", default)]
+    relationship: String,
+    #[serde(rename = "Plan Rows")]
+    rows: f64,
+    #[serde(rename = "Plans", default)]
+    children: Vec<Plan>,
+}
+
+impl Plan {
+    /// The rows that reach every ModifyTable of the plan, those in WITH included; `None` where nothing is changed.
+    fn changed_rows(&self) -> Option<f64> {
+        let below = self.children.iter().filter_map(Self::changed_rows);
+        let here = (self.node == "ModifyTable").then(|| {
+            let feeds = self.children.iter();
+            let feeds =
+                feeds.filter(|child| matches!(child.relationship.as_str(), "Outer" | "Member"));
+            feeds.map(|child| child.rows).sum::<f64>()
+        });
+        below.chain(here).reduce(|a, b| a + b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(json: &str) -> Option<f64> {
+        let explained: Vec<Explained> = serde_json::from_str(json).expect("a plan");
+        explained.first().and_then(|explained| explained.plan.changed_rows())
+    }
+
+    #[test]
+    fn changes_count_wherever_they_are_in_the_plan() {
+        let reads = r#"[{"Plan":{"Node Type":"Seq Scan","Plan Rows":7}}]"#;
+        assert_eq!(rows(reads), None);
+        let with = r#"[{"Plan":{"Node Type":"CTE Scan","Plan Rows":3,"Plans":[
+            {"Node Type":"ModifyTable","Parent Relationship":"InitPlan","Plan Rows":3,"Plans":[
+              {"Node Type":"Seq Scan","Parent Relationship":"Outer","Plan Rows":40},
+              {"Node Type":"Seq Scan","Parent Relationship":"InitPlan","Plan Rows":999}]}]}}]"#;
+        assert_eq!(rows(with), Some(40.0));
+    }
+
+    #[test]
+    fn schemas_are_quoted_and_others_temporary_ones_left_out() {
+        let path = ["pg_temp_3", "pg_catalog", "a\"; DROP"].map(str::to_owned);
+        let set = set_search_path(&path);
+        assert_eq!(set, r#"SET LOCAL search_path = "pg_catalog", "a""; DROP""#);
+        assert_eq!(set_search_path(&[]), "SET LOCAL search_path = pg_catalog");
+    }
+}
