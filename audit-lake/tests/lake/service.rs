@@ -278,7 +278,7 @@ async fn the_lake_is_read_only_and_says_so() {
         "INSERT INTO records SELECT * FROM records",
         "CREATE TABLE t AS SELECT 1",
         "DROP VIEW statements",
-        "COPY records TO '/tmp/x'",
+        "COPY records TO '/somewhere'",
         "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
         "EXPLAIN ANALYZE INSERT INTO records SELECT * FROM records",
     ] {
