@@ -1,2 +1,81 @@
-//! Skeleton.
-fn main() {}
+//! `writ`: the one binary. It parses, builds and runs; what the planes do is in their own crates.
+
+mod args;
+mod client;
+mod commands;
+mod dev;
+mod failure;
+mod lake_client;
+mod output;
+mod planes;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::failure::{Answer, Failure, Result};
+use crate::settings::Settings;
+
+/// Stack of each worker thread, in bytes: deep SQL is parsed and planned on it.
+const WORKER_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(&cli);
+    // Another library may have installed the same provider already; that is what we want.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(WORKER_STACK_BYTES)
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(Failure::no(format!("cannot start the runtime: {error}"))),
+    };
+    match outcome {
+        Ok(Answer::Done) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("writ: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn start_logging(cli: &Cli) {
+    let default = if cli.command.is_server() { "warn,writ=info" } else { "error" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WRIT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+async fn run(cli: Cli) -> Result<Answer> {
+    let settings = Settings::resolve(&cli.connection)?;
+    match cli.command {
+        Command::ControlPlane(server) => planes::run_control_plane(&server.config).await,
+        Command::Edge(server) => planes::run_edge(&server.config).await,
+        Command::Lake(server) => planes::run_lake(&server.config).await,
+        Command::Dev(dev) => dev::run(dev).await,
+        Command::Login(login) => commands::identity::login(&settings, &login).await,
+        Command::Whoami => commands::identity::whoami(&settings).await,
+        Command::Connect(connect) => commands::identity::connect(&settings, &connect),
+        Command::Token(token) => commands::identity::token(&settings, &token).await,
+        Command::JoinToken(join) => commands::edges::join_token(&settings, &join).await,
+        Command::Approvals { command } => commands::approvals::run(&settings, command).await,
+        Command::Policy { command } => commands::policy::run(&settings, command).await,
+        Command::Identities { command } => commands::identities::run(&settings, command).await,
+        Command::Environments { command } => {
+            commands::databases::environments(&settings, command).await
+        }
+        Command::Databases { command } => commands::databases::run(&settings, command).await,
+        Command::Edges { command } => commands::edges::run(&settings, command).await,
+        Command::Cluster { command } => commands::cluster::run(&settings, command).await,
+        Command::Audit { command } => commands::audit::run(&settings, command).await,
+    }
+}
