@@ -51,9 +51,9 @@ def run(args, check=True, timeout=120, **more):
     return done
 
 
-def writ(*args, token=None, check=True):
+def writ(*args, token=None, check=True, env=None):
     more = {"WRIT_TOKEN": ENV[f"WRIT_TOKEN_{token}"]} if token else {}
-    return run([WRIT, *args], check=check, **more)
+    return run([WRIT, *args], check=check, **more, **(env or {}))
 
 
 def url(who):
@@ -200,7 +200,8 @@ def a_python_driver_works():
         cursor.execute("SELECT id, ssn, birth_date FROM customers WHERE id = %s", (1,))
         row = cursor.fetchone()
         assert row[0] == 1 and row[1] == "***-**-****", row
-        cursor.execute("CREATE TEMP TABLE t (x int); INSERT INTO t SELECT generate_series(1, 10)")
+        cursor.execute("CREATE TEMP TABLE t (x int)")
+        cursor.execute("INSERT INTO t SELECT generate_series(1, 10)")
         cursor.execute("SELECT sum(x) FROM t")
         assert cursor.fetchone() == (55,)
         with connection.cursor("server_side") as server_side:
@@ -551,6 +552,43 @@ def every_statement_is_in_the_lake_once_after_a_kill():
     assert gaps and all(g["n"] == g["span"] for g in gaps), gaps
     print(f"    {len(reached)} statements over 3 kills, each in the lake once", flush=True)
     psql("DIRECT", "DROP TABLE marks")
+
+
+@step
+def a_full_spool_stops_statements_and_loses_nothing():
+    kill("LAKE")
+    kill("EDGE")
+    writ("dev", "start", "edge", "--data-dir", DIR, env={"WRIT_EDGE_SPOOL_BYTES_MAX": str(100 * 1024 * 1024)})
+    read_env()
+    connection = psycopg2.connect(url("DEVELOPER"))
+    connection.autocommit = True
+    cursor = connection.cursor()
+    padding = "x" * 900_000
+    passed, refused = 0, None
+    while refused is None:
+        try:
+            cursor.execute(f"SELECT 'spool {passed}', length('{padding}')")
+            passed += 1
+        except psycopg2.Error as error:
+            refused = error
+    assert refused.pgcode == "58000" and "audit spool is full" in str(refused), refused
+    assert passed > 20, passed
+    bring_back("lake")
+
+    def works():
+        try:
+            cursor.execute("SELECT 'room again'")
+            return True
+        except psycopg2.Error:
+            return False
+
+    until("room in the spool", works, 60.0)
+    count = "SELECT count(*) AS n FROM statements WHERE statement_text LIKE 'SELECT ''spool %' AND effect = 'forwarded'"
+    until("all of them in the lake", lambda: int(lake(count)[0]["n"]) == passed, 60.0)
+    print(f"    full after {passed} statements of 900 KB", flush=True)
+    connection.close()
+    kill("EDGE")
+    bring_back("edge")
 
 
 # ---- audit ---------------------------------------------------------------------------------------------------------

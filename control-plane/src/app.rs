@@ -132,7 +132,9 @@ impl Ports {
 
 /// Whether a policy set compiles, and where not.
 pub fn compiles(files: &[PolicyFile]) -> Result<(), String> {
-    writ_policy::Policies::compile(&writ_policy::with_default_pack(files)).map(|_| ()).map_err(|e| e.to_string())
+    writ_policy::Policies::compile(&writ_policy::with_default_pack(files))
+        .map(|_| ())
+        .map_err(|e| e.to_string())
 }
 
 /// Makes ids and secrets.

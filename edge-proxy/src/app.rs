@@ -81,7 +81,9 @@ pub struct Ports {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another process there? choose another port in `listen` or `metrics_listen`")]
+    #[error(
+        "cannot listen on {address}: {source}; is another process there? choose another port in `listen` or `metrics_listen`"
+    )]
     Listen {
         /// Which.
         address: SocketAddr,
@@ -159,7 +161,10 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     })?;
     let journal = SpoolJournal::new(spool.clone(), Arc::clone(&metrics));
     if recovered.torn_bytes > 0 {
-        tracing::warn!(bytes = recovered.torn_bytes, "the spool's last record was torn and is cut off");
+        tracing::warn!(
+            bytes = recovered.torn_bytes,
+            "the spool's last record was torn and is cut off"
+        );
     }
     let sessions = Arc::new(Sessions::default());
     let (identity_sent, identity_seen) = watch::channel(Arc::new(identity.clone()));
@@ -167,13 +172,18 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         classify::port(),
         report_port(config.control_plane.clone(), identity_seen.clone()),
     ));
-    let followed = follow(node, identity, follow_ports(&ports, &databases, &sessions, &metrics, &spool))?;
+    let followed =
+        follow(node, identity, follow_ports(&ports, &databases, &sessions, &metrics, &spool))?;
     databases.heard(*followed.last_heard.borrow());
 
     let shared = Shared {
         journal: journal.clone(),
         spool: spool.clone(),
-        approvals: Approvals::new(config.control_plane.clone(), identity_seen.clone(), Arc::clone(&clock)),
+        approvals: Approvals::new(
+            config.control_plane.clone(),
+            identity_seen.clone(),
+            Arc::clone(&clock),
+        ),
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
     };
@@ -192,7 +202,12 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     let shipping = CancellationToken::new();
     let address = listener.local_addr().map_err(|e| listen_error(config.listen, e))?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(keep_following(followed, identity_sent, Arc::clone(&databases), Arc::clone(&sessions)));
+    tasks.spawn(keep_following(
+        followed,
+        identity_sent,
+        Arc::clone(&databases),
+        Arc::clone(&sessions),
+    ));
     // Numbering starts after what the lake has: a fresh spool must know that before the first record.
     let started = {
         let journal = journal.clone();
@@ -356,7 +371,11 @@ impl Health for EdgeHealth {
             ("writ_edge_behind_milliseconds", "Since the control plane was heard.", behind),
             ("writ_edge_spool_bytes", "Bytes in the spool.", stats.bytes_used),
             ("writ_edge_spool_bytes_max", "The spool's room.", stats.bytes_max),
-            ("writ_edge_records_unshipped", "Records that the lake has not.", stats.records_unshipped),
+            (
+                "writ_edge_records_unshipped",
+                "Records that the lake has not.",
+                stats.records_unshipped,
+            ),
         ] {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
         }

@@ -172,8 +172,7 @@ impl Approvals {
 
     /// Tells the control plane that nobody waits any more.
     pub async fn cancel(&self, id: &ApprovalId, reason: &str) {
-        let request =
-            v1::CancelApprovalRequest { id: id.to_string(), reason: reason.to_owned() };
+        let request = v1::CancelApprovalRequest { id: id.to_string(), reason: reason.to_owned() };
         let told = match self.client() {
             Ok(mut client) => call(client.cancel_approval(request)).await.map(|_| ()),
             Err(reason) => Err(reason),
@@ -294,7 +293,15 @@ fn bind_summary(ask: &ApprovalAsk) -> String {
         });
     });
     if ask.redact_binds {
-        return format!("{} values, not shown because sensitive columns are involved", count.unwrap_or(0));
+        return format!(
+            "{} values, not shown because sensitive columns are involved",
+            count.unwrap_or(0)
+        );
     }
-    shown.iter().enumerate().map(|(at, v)| format!("${} = {v}", at + 1)).collect::<Vec<_>>().join(", ")
+    shown
+        .iter()
+        .enumerate()
+        .map(|(at, v)| format!("${} = {v}", at + 1))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

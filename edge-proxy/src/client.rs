@@ -112,7 +112,12 @@ impl Door {
         tracing::debug!(%address, reason, "not a PostgreSQL client");
     }
 
-    async fn session(self: Arc<Self>, mut stream: ClientStream, startup: Startup, address: SocketAddr) {
+    async fn session(
+        self: Arc<Self>,
+        mut stream: ClientStream,
+        startup: Startup,
+        address: SocketAddr,
+    ) {
         if let Some(answer) = negotiation(&startup)
             && stream.write_all(&answer).await.is_err()
         {
@@ -268,8 +273,9 @@ impl Door {
             ));
         };
         let now = (self.shared.clock)();
-        let verified = writ_proto::token::verify(&token, &config.token_keys, now)
-            .map_err(|e| Refused::new(sqlstate::BAD_PASSWORD, e.to_string(), "then connect again"))?;
+        let verified = writ_proto::token::verify(&token, &config.token_keys, now).map_err(|e| {
+            Refused::new(sqlstate::BAD_PASSWORD, e.to_string(), "then connect again")
+        })?;
         let principal = verified.principal();
         if user != principal.name() && user != principal.to_string() {
             return Err(Refused::new(
@@ -455,7 +461,13 @@ mod tests {
         let expected = [("search_path", "a,b"), ("statement_timeout", "5s"), ("jit", "off")];
         let expected = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
         assert_eq!(passed, Some(expected));
-        for refused in ["-c role=postgres", "-c session_authorization=x", "-d 5", "-c x", "-c search_path=a\\ b"] {
+        for refused in [
+            "-c role=postgres",
+            "-c session_authorization=x",
+            "-d 5",
+            "-c x",
+            "-c search_path=a\\ b",
+        ] {
             assert!(options(refused).is_err(), "{refused}");
         }
     }

@@ -181,10 +181,7 @@ impl Connection {
         let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
         if self.upstream.eof && self.session.ended().is_none() {
             self.session.on_upstream_closed(&mut cx);
-        } else if self.client.eof
-            && !self.session.is_running()
-            && self.session.ended().is_none()
-        {
+        } else if self.client.eof && !self.session.is_running() && self.session.ended().is_none() {
             // As the server itself has it: what a client sent before it went away is still run.
             self.session.on_client_closed(&mut cx);
         } else if self.draining && self.session.is_idle() {
@@ -323,7 +320,10 @@ fn poll_io(
         return Poll::Ready(Err(Broken::Upstream));
     }
     let mut read = false;
-    if !client.eof && client.inbox.len() < client.room() && outbox.to_upstream().len() < BACKLOG_BYTES_MAX {
+    if !client.eof
+        && client.inbox.len() < client.room()
+        && outbox.to_upstream().len() < BACKLOG_BYTES_MAX
+    {
         match client.poll_receive(cx) {
             Poll::Ready(Ok(())) => read = true,
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Client)),

@@ -237,7 +237,10 @@ pub fn acceptor(
 
 struct Resolver {
     identity: tokio::sync::watch::Receiver<Arc<writ_proto::node::NodeIdentity>>,
-    current: arc_swap::ArcSwapOption<(Arc<writ_proto::node::NodeIdentity>, Arc<rustls::sign::CertifiedKey>)>,
+    current: arc_swap::ArcSwapOption<(
+        Arc<writ_proto::node::NodeIdentity>,
+        Arc<rustls::sign::CertifiedKey>,
+    )>,
 }
 
 impl std::fmt::Debug for Resolver {
@@ -277,9 +280,10 @@ fn certified(
     let chain = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| e.to_string())?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes())
-        .map_err(|e| e.to_string())?;
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| e.to_string())?;
+    let key =
+        PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(|e| e.to_string())?;
+    let key =
+        rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| e.to_string())?;
     Ok(rustls::sign::CertifiedKey::new(chain, key))
 }
 

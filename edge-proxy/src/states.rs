@@ -26,7 +26,10 @@ const REPORT_AGAIN: Duration = Duration::from_secs(2);
 
 /// Reports what was found in a database to the control plane.
 pub type ReportPort = Arc<
-    dyn Fn(DatabaseName, Vec<ColumnClassification>) -> futures::future::BoxFuture<'static, Result<(), String>>
+    dyn Fn(
+            DatabaseName,
+            Vec<ColumnClassification>,
+        ) -> futures::future::BoxFuture<'static, Result<(), String>>
         + Send
         + Sync,
 >;
@@ -124,7 +127,11 @@ impl Databases {
             ready: watch::channel(false).0,
             task: Mutex::new(None),
         });
-        let task = tokio::spawn(follow(Arc::downgrade(&served), served.watch.view(), Arc::clone(&self.report)));
+        let task = tokio::spawn(follow(
+            Arc::downgrade(&served),
+            served.watch.view(),
+            Arc::clone(&self.report),
+        ));
         *served.task.lock() = Some(task);
         served
     }

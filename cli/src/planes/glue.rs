@@ -49,9 +49,8 @@ fn clock() -> writ_proto::node::Clock {
 
 #[allow(dead_code)]
 fn now() -> Timestamp {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
@@ -67,8 +66,9 @@ pub(super) async fn start_control_plane(file: ControlPlaneFile) -> Result<Runnin
         lake_ingest: file.lake_ingest,
         token_valid: writ_model::DurationMs::from_seconds(file.token_valid_seconds),
     };
-    let running =
-        start(config, Ports::standard()).await.map_err(|e| Failure::no(format!("control plane: {e}")))?;
+    let running = start(config, Ports::standard())
+        .await
+        .map_err(|e| Failure::no(format!("control plane: {e}")))?;
     Ok(Running::ControlPlane(Box::new(running)))
 }
 

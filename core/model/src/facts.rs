@@ -212,7 +212,7 @@ pub enum SessionEffect {
 }
 
 /// What one client message's SQL text does: the union over its statements.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatementFacts {
     /// The kinds of all statements and of those nested in them (EXPLAIN, PREPARE, data-modifying CTEs).
     pub kinds: BTreeSet<StatementKind>,

@@ -88,9 +88,10 @@ fn opaque(facts: &StatementFacts) -> Refusal {
             format!("masked data is used in a way that cannot be masked soundly: {detail}"),
             "select from the table directly, or leave the masked columns out",
         ),
-        OpaqueReason::Session(_) => {
-            (format!("the session's state is not known: {detail}"), "reconnect and try again")
-        }
+        OpaqueReason::Session(_) => (
+            format!("the session's state is not known: {detail}"),
+            "send the statements one at a time, or reconnect",
+        ),
     };
     built_in("closed.opaque", reason, next_step)
 }

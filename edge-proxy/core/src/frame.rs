@@ -116,7 +116,10 @@ pub fn bind(body: &[u8]) -> Option<Bind<'_>> {
 
 /// Calls `each` with every value of a Bind message's tail: whether it is binary, and its bytes (`None`: NULL).
 /// Returns how many there are; `None` where the tail is malformed.
-pub fn walk_values<'a>(tail: &'a [u8], mut each: impl FnMut(bool, Option<&'a [u8]>)) -> Option<u32> {
+pub fn walk_values<'a>(
+    tail: &'a [u8],
+    mut each: impl FnMut(bool, Option<&'a [u8]>),
+) -> Option<u32> {
     let mut rest = tail;
     let formats = usize::from(u16::from_be_bytes(take_array(&mut rest)?));
     let format_codes = rest.get(..formats * 2)?;

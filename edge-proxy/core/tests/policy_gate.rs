@@ -7,11 +7,11 @@ use writ_edge_core::policy_gate::sensitivity::KnownColumns;
 use writ_edge_core::policy_gate::state::DatabaseState;
 use writ_edge_core::policy_gate::{Client, Current, PolicyGate};
 use writ_edge_core::{Gate, SessionNames};
+use writ_model::catalog::{Function, Volatility};
 use writ_model::config::{
     ClassificationSource, ColumnClassification, CredentialRef, Database, EdgeConfig, Environment,
     UpstreamTls, WhenStale,
 };
-use writ_model::catalog::{Function, Volatility};
 use writ_model::{
     Catalog, Column, ColumnRef, DurationMs, Epoch, Principal, Relation, RelationKind, Timestamp,
     Verdict,

@@ -182,13 +182,8 @@ fn a_statement_prepared_under_an_older_epoch_is_prepared_anew() {
     let sent = rig.to_server();
     assert_eq!(tags(&sent), "CPBES");
     assert!(sent.windows(11).any(|w| w == b"masked by 2"));
-    let reply = [
-        frame(b'3', b""),
-        frame(b'1', b""),
-        frame(b'2', b""),
-        complete("SELECT 1"),
-        ready(b'I'),
-    ];
+    let reply =
+        [frame(b'3', b""), frame(b'1', b""), frame(b'2', b""), complete("SELECT 1"), ready(b'I')];
     rig.server(&reply.concat());
     assert_eq!(tags(&rig.to_client()), "2CZ", "the client did not ask for the renewal");
 }

@@ -181,9 +181,9 @@ impl PolicyGate {
         let context = self.key.context(now);
         let decision = match self.stale {
             Some(when) if when == WhenStale::Refuse || facts.is_strict() => self.stale_decision(),
-            _ => {
+            _ => self.scope.decision(&facts, || {
                 self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
-            }
+            }),
         };
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
         let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
@@ -244,10 +244,10 @@ fn database_gone() -> Denial {
 }
 
 fn may_connect(state: &DatabaseState, key: &ScopeKey, now: Timestamp) -> Result<Actor, Denial> {
-    let actor = state.config.actor(&key.principal).map_err(|e| Denial {
-        reason: e.to_string(),
-        next_step: "ask an administrator".into(),
-    })?;
+    let actor = state
+        .config
+        .actor(&key.principal)
+        .map_err(|e| Denial { reason: e.to_string(), next_step: "ask an administrator".into() })?;
     match state.policies.connect(&state.subject(&actor), &key.context(now)).verdict {
         Verdict::Allow => Ok(actor),
         Verdict::Deny(denial) => Err(denial),
@@ -349,8 +349,7 @@ impl Gate for PolicyGate {
                 let text = std::str::from_utf8(json).map_err(|e| e.to_string())?;
                 let catalog = parse_catalog(text).map_err(|e| e.to_string())?;
                 let shared = &self.state.catalog;
-                let is_own =
-                    |r: &writ_model::Relation| shared.relation_by_oid(r.oid).is_none();
+                let is_own = |r: &writ_model::Relation| shared.relation_by_oid(r.oid).is_none();
                 let list = sensitive_columns(&catalog, &self.state.known, is_own);
                 Some(OwnCatalog { catalog: Arc::new(catalog), sensitive: Sensitive::new(list) })
             }

@@ -109,9 +109,8 @@ fn column_ref(relation: &RelationUse, column: &str) -> ColumnRef {
 }
 
 fn masked_columns(reads: &[record::RelationUse]) -> Vec<String> {
-    let name = |r: &record::RelationUse, c: &ColumnUse| {
-        format!("{}.{}.{}", r.schema, r.relation, c.name)
-    };
+    let name =
+        |r: &record::RelationUse, c: &ColumnUse| format!("{}.{}.{}", r.schema, r.relation, c.name);
     reads
         .iter()
         .flat_map(|r| r.columns.iter().filter(|c| c.masked).map(move |c| name(r, c)))

@@ -151,7 +151,11 @@ mod tests {
         }
     }
 
-    fn entry(column: &str, tag: Option<&str>, source: ClassificationSource) -> ColumnClassification {
+    fn entry(
+        column: &str,
+        tag: Option<&str>,
+        source: ClassificationSource,
+    ) -> ColumnClassification {
         ColumnClassification {
             column: ColumnRef {
                 schema: "public".into(),

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use writ_model::config::{Database, EdgeConfig, Environment};
-use writ_model::{Actor, Catalog, ColumnMasks, ColumnRef, Denial, PrincipalId, Tag, Timestamp};
+use writ_model::{
+    Actor, Catalog, ColumnMasks, ColumnRef, Decision, Denial, PrincipalId, StatementFacts, Tag,
+    Timestamp,
+};
 use writ_policy::{ColumnSensitivity, Policies, RequestContext, Subject};
 
 use super::sensitivity::{KnownColumns, sensitive_columns};
@@ -104,7 +107,7 @@ impl DatabaseState {
         }
         let context = key.context(now);
         let masks = self.policies.masks(&self.subject(actor), &context, &self.sensitive.list);
-        let scope = Arc::new(Scope { masks, rulings: Mutex::default() });
+        let scope = Arc::new(Scope::new(masks));
         scopes.insert(key, Arc::clone(&scope));
         scope
     }
@@ -145,7 +148,12 @@ impl ScopeKey {
 pub(super) struct Scope {
     pub(super) masks: Result<ColumnMasks, Denial>,
     rulings: Mutex<Rulings>,
+    /// A decision depends on a text only through its facts: texts that differ in literals share one.
+    decisions: Mutex<HashMap<StatementFacts, Decision, ahash::RandomState>>,
 }
+
+/// Facts whose decisions one scope remembers.
+const DECISIONS_MAX: usize = 4_096;
 
 #[derive(Default)]
 struct Rulings {
@@ -154,8 +162,30 @@ struct Rulings {
 }
 
 impl Scope {
+    fn new(masks: Result<ColumnMasks, Denial>) -> Self {
+        Self { masks, rulings: Mutex::default(), decisions: Mutex::default() }
+    }
+
+    /// The decision for `facts`; `decide` makes it where it is not known yet.
+    pub(super) fn decision(
+        &self,
+        facts: &StatementFacts,
+        decide: impl FnOnce() -> Decision,
+    ) -> Decision {
+        if let Some(decision) = lock(&self.decisions).get(facts) {
+            return decision.clone();
+        }
+        let decision = decide();
+        let mut decisions = lock(&self.decisions);
+        if decisions.len() >= DECISIONS_MAX {
+            decisions.clear();
+        }
+        decisions.insert(facts.clone(), decision.clone());
+        decision
+    }
+
     pub(super) fn unshared(masks: Result<ColumnMasks, Denial>) -> Arc<Self> {
-        Arc::new(Self { masks, rulings: Mutex::default() })
+        Arc::new(Self::new(masks))
     }
 
     pub(super) fn known(&self, text: &[u8]) -> Option<Arc<Ruling>> {

@@ -246,9 +246,7 @@ impl<G: Gate> Session<G> {
         }
         let number = self.next_number();
         match ruling.decision.verdict {
-            Verdict::Deny(_) => {
-                self.refuse(number, ruling, ProtocolKind::Execute, Some(bind), cx)
-            }
+            Verdict::Deny(_) => self.refuse(number, ruling, ProtocolKind::Execute, Some(bind), cx),
             _ => self.record(number, ruling, ProtocolKind::Execute, Some(bind), None, cx),
         }
     }

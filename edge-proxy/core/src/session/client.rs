@@ -156,7 +156,8 @@ impl<G: Gate> Session<G> {
         if simple && !self.drained(cx) {
             return None;
         }
-        let limit = if matches!(header.tag, b'Q' | b'P') { STATEMENT_BYTES_MAX } else { BIND_BYTES_MAX };
+        let limit =
+            if matches!(header.tag, b'Q' | b'P') { STATEMENT_BYTES_MAX } else { BIND_BYTES_MAX };
         let what = format!("a message of {} bytes is over the limit of {limit}", header.total);
         let ruling = self.gate.refuse(
             sqlstate::TOO_LARGE,

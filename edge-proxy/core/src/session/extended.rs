@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use writ_audit::ProtocolKind;
-use writ_model::sqlstate;
 use writ_model::Verdict;
+use writ_model::sqlstate;
 
 use super::admit::Admit;
 use super::client::Step;
@@ -45,8 +45,7 @@ impl<G: Gate> Session<G> {
                 self.in_series();
             }
         }
-        let prepared =
-            Prepared { ruling, types: parts.types.into(), stamp: self.gate.stamp() };
+        let prepared = Prepared { ruling, types: parts.types.into(), stamp: self.gate.stamp() };
         let undo = self.set_statement(parts.name, Some(prepared));
         self.pending.push_back(Pending::Parse(undo, None));
         Step::Taken
@@ -78,12 +77,8 @@ impl<G: Gate> Session<G> {
             return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
         }
         self.forward(Permit::grant(), whole, cx);
-        let portal = Portal {
-            ruling,
-            stamp: self.gate.stamp(),
-            bind: parts.tail.into(),
-            granted: false,
-        };
+        let portal =
+            Portal { ruling, stamp: self.gate.stamp(), bind: parts.tail.into(), granted: false };
         let undo = self.set_portal(parts.portal, Some(portal));
         self.pending.push_back(Pending::Bind(undo));
         Step::Taken
@@ -190,11 +185,8 @@ impl<G: Gate> Session<G> {
         };
         cx.out.control().extend_from_slice(whole);
         self.in_series();
-        let undo = if what == b'S' {
-            self.set_statement(name, None)
-        } else {
-            self.set_portal(name, None)
-        };
+        let undo =
+            if what == b'S' { self.set_statement(name, None) } else { self.set_portal(name, None) };
         self.pending.push_back(Pending::Close(undo));
         Step::Taken
     }

@@ -157,7 +157,8 @@ impl<G: Gate> Session<G> {
     }
 
     fn probe_failed(&mut self, reason: &str, cx: &mut Cx<'_>) {
-        let text = format!("the session's names cannot be read, so that nothing can be decided: {reason}");
+        let text =
+            format!("the session's names cannot be read, so that nothing can be decided: {reason}");
         self.end_with(sqlstate::UNAVAILABLE, &text, EndReason::Unavailable, cx);
     }
 }

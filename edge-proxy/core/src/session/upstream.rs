@@ -156,7 +156,8 @@ impl<G: Gate> Session<G> {
         self.put(whole, cx);
         self.copy_in = CopyIn::No;
         let mut rest = body;
-        let command = if tag == b'C' { frame::take_cstr(&mut rest).unwrap_or_default() } else { b"" };
+        let command =
+            if tag == b'C' { frame::take_cstr(&mut rest).unwrap_or_default() } else { b"" };
         match self.pending.front_mut() {
             Some(Pending::Query(run)) if tag != b's' => run.note_tag(command),
             Some(Pending::Execute(_)) => {

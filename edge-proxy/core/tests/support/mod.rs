@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use writ_audit::{EncodedStatement, IntentRef, OutcomeRef, SessionProfile, StatementProfile};
 use writ_audit::record::{DecisionKind, TextValue};
+use writ_audit::{EncodedStatement, IntentRef, OutcomeRef, SessionProfile, StatementProfile};
 use writ_edge_core::gate::{Ruling, SessionNames, Stamp};
 use writ_edge_core::{Cx, Effect, Gate, Journal, JournalFull, Outbox, Session};
 use writ_model::facts::SessionEffect;
@@ -62,7 +62,8 @@ impl WordGate {
     fn ruling(&self, text: &[u8], verdict: Verdict, code: SqlState) -> Arc<Ruling> {
         let shown = String::from_utf8_lossy(text).into_owned();
         let word = shown.split(' ').next().unwrap_or_default().to_owned();
-        let mut facts = StatementFacts { bounded: true, statements: 1, ..StatementFacts::default() };
+        let mut facts =
+            StatementFacts { bounded: true, statements: 1, ..StatementFacts::default() };
         if word == "set" {
             facts.session.insert(SessionEffect::Names);
         }
