@@ -5,6 +5,7 @@ line per promise; the first that is broken ends it with exit code 1.
 """
 
 import glob
+import io
 import json
 import os
 import re
@@ -217,6 +218,49 @@ def a_python_driver_works():
 
 
 @step
+def copy_in_cancel_and_notifications_work():
+    connection = psycopg2.connect(url("DEVELOPER"))
+    cursor = connection.cursor()
+    rows = "".join(f"{n}\tSKU-{n}\t{n:013}\ttitle\t1\t1\n" for n in range(50_000, 60_000))
+    cursor.copy_expert("COPY products FROM STDIN", io.StringIO(rows))
+    cursor.execute("SELECT count(*) FROM products WHERE id >= 50000")
+    assert cursor.fetchone() == (10_000,)
+    try:
+        cursor.copy_expert("COPY products FROM STDIN", io.StringIO("not\ta row\n"))
+        raise AssertionError("a broken row was taken")
+    except psycopg2.errors.InvalidTextRepresentation:
+        connection.rollback()
+    cursor.execute("SELECT count(*) FROM products WHERE id >= 50000")
+    assert cursor.fetchone() == (0,)
+    connection.rollback()
+    threading.Timer(0.5, connection.cancel).start()
+    began = time.monotonic()
+    try:
+        cursor.execute("SELECT pg_sleep(60)")
+        raise AssertionError("not cancelled")
+    except psycopg2.errors.QueryCanceled:
+        assert time.monotonic() - began < 10
+    connection.rollback()
+    connection.autocommit = True
+    cursor.execute("LISTEN smoke; NOTIFY smoke, 'hello'")
+    until("a notification", lambda: (connection.poll(), connection.notifies)[1])
+    assert connection.notifies.pop().payload == "hello"
+    connection.close()
+
+
+@step
+def pipelines_work():
+    pgbench = sorted(glob.glob("/usr/lib/postgresql/*/bin/pgbench"))[-1]
+    script = os.path.join(DIR, "pipeline.sql")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write("\\set id random(1, 500)\n\\startpipeline\n"
+                   + "SELECT loyalty_tier FROM customers WHERE id = :id;\n" * 20 + "\\endpipeline\n")
+    for mode in ["extended", "prepared"]:
+        out = run([pgbench, "-n", "-M", mode, "-f", script, "-c", "4", "-t", "25", url("DEVELOPER")]).stdout
+        assert "number of transactions actually processed: 100/100" in out, out
+
+
+@step
 def pg_dump_works_and_is_masked():
     dump = run(["pg_dump", url("DEVELOPER"), "--table", "customers", "--table", "products"]).stdout
     assert "CREATE TABLE public.customers" in dump and "COPY public.customers" in dump
@@ -413,6 +457,10 @@ def bad_credentials_and_names_are_told():
     fails(good.replace(token, "hunter2"), "not a Writ token", "writ login")
     head, body, signature = token.split(".")
     fails(good.replace(token, f"{head}.{body}.{'A' * len(signature)}"), "signature")
+    short = json.loads(writ("token", "issue", "--valid", "1s", "--json", token="DEVELOPER").stdout)["token"]
+    until("the token to end", lambda: run(["psql", good.replace(token, short), "-X", "-c", "SELECT 1"],
+                                          check=False).returncode == 2)
+    fails(good.replace(token, short), "expired", "writ login")
     fails(good.replace("/shop?", "/nowhere?"), "nowhere", "writ databases list")
     fails(good.replace("//dana:", "//ada:"), "user:dana")
     fails(url("AUDITOR"), "FATAL")

@@ -251,3 +251,13 @@ fn equal_texts_are_decided_once() {
     let other = gate.rule(b"SELECT * FROM  orders", NOW);
     assert!(!Arc::ptr_eq(&first, &other), "the key is the exact text");
 }
+
+#[test]
+fn periods_that_are_over_are_forgotten() {
+    let mut gate = gate("user:dana");
+    for seconds in 0..100 {
+        gate.refresh(Timestamp(NOW.0 + seconds * 5_000_000)).expect("still there");
+        gate.rule(b"SELECT * FROM orders", NOW);
+        assert!(gate.state().scopes() <= 1, "{} scopes", gate.state().scopes());
+    }
+}

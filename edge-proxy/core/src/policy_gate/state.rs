@@ -15,7 +15,7 @@ use super::sensitivity::{KnownColumns, sensitive_columns};
 use crate::gate::{Ruling, SessionNames};
 
 /// The texts that one scope remembers, in bytes of text and record; more are decided again.
-pub const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The longest text that is remembered, in bytes.
 pub const CACHED_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Scopes that one state remembers: principals × roles × search paths.
@@ -92,6 +92,12 @@ impl DatabaseState {
         &self.sensitive
     }
 
+    /// How many scopes are remembered.
+    #[must_use]
+    pub fn scopes(&self) -> usize {
+        lock(&self.scopes).len()
+    }
+
     pub(super) fn subject<'a>(&'a self, actor: &'a Actor) -> Subject<'a> {
         Subject { actor, database: &self.database, epoch: self.config.epoch }
     }
@@ -102,6 +108,8 @@ impl DatabaseState {
         if let Some(scope) = scopes.get(&key) {
             return Arc::clone(scope);
         }
+        // A period that is over is never asked for again: what it remembers goes with it.
+        scopes.retain(|known, _| known.period >= key.period);
         if scopes.len() >= SCOPES_MAX {
             scopes.clear();
         }
