@@ -661,6 +661,26 @@ def the_auditor_asks_who_read_the_ssn():
 
 
 @step
+def the_auditor_follows_the_lake():
+    tail = subprocess.Popen([WRIT, "audit", "tail", "--json"], stdout=subprocess.PIPE, text=True, env=ENV)
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(tail.stdout.readline, "")))
+    reader.start()
+    marker = f"tail {time.time()}"
+
+    def seen():
+        psql("DEVELOPER", f"SELECT '{marker}'")
+        return [line for line in lines if marker in line]
+
+    try:
+        line = json.loads(until("the statement", seen)[0])
+        assert line["actor_user"] == "user:dana" and line["decision"] == "allow", line
+    finally:
+        tail.kill()
+        reader.join(10)
+
+
+@step
 def the_log_of_the_control_plane_is_readable():
     lines = [json.loads(line) for line in writ("cluster", "events", "--json", token="ADMIN").stdout.splitlines()]
     events = lines[0] if len(lines) == 1 and isinstance(lines[0], list) else lines

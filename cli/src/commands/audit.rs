@@ -109,7 +109,7 @@ fn keyed(titles: &[String], row: Vec<Option<String>>) -> Value {
 async fn tail(settings: &Settings, lake: &LakeAddress) -> Result<Answer> {
     let client = lake_client::connect(&target(settings, lake)?).await?;
     let (_, newest) =
-        ask(&client, "SELECT source, max(intent_seq) FROM statements GROUP BY source").await?;
+        ask(&client, "SELECT source, max(seq) FROM statements GROUP BY source").await?;
     let mut seen: BTreeMap<String, u64> =
         newest.into_iter().filter_map(|row| position(&row)).collect();
     loop {
@@ -135,16 +135,14 @@ fn position(row: &[Option<String>]) -> Option<(String, u64)> {
 fn newer(seen: &BTreeMap<String, u64>) -> String {
     let quote = |text: &String| format!("'{}'", text.replace('\'', "''"));
     let known: Vec<String> = seen.keys().map(quote).collect();
-    let mut conditions: Vec<String> = seen
-        .iter()
-        .map(|(s, seq)| format!("(source = {} AND intent_seq > {seq})", quote(s)))
-        .collect();
+    let mut conditions: Vec<String> =
+        seen.iter().map(|(s, seq)| format!("(source = {} AND seq > {seq})", quote(s))).collect();
     conditions.push(match known.as_slice() {
         [] => "true".to_owned(),
         known => format!("source NOT IN ({})", known.join(", ")),
     });
     format!(
-        "SELECT source, intent_seq, * FROM statements WHERE {} ORDER BY intent_seq LIMIT {TAIL_ROWS_MAX}",
+        "SELECT source, seq, time, statement_id, session_id, actor_user, on_behalf_of, client_address, database, decision, effect, sqlstate, rows, statement_text FROM statements WHERE {} ORDER BY seq LIMIT {TAIL_ROWS_MAX}",
         conditions.join(" OR ")
     )
 }
@@ -158,9 +156,9 @@ fn print_statement(format: Format, row: &Value) {
     println!(
         "{}  {:<16} {:<10} {:<6} {}",
         word("time"),
-        word("principal"),
+        word("actor_user"),
         word("database"),
-        word("verdict"),
+        word("decision"),
         word("statement_text")
     );
 }
@@ -174,7 +172,7 @@ mod tests {
         let seen = BTreeMap::from([("edge'1".to_owned(), 7)]);
         let query = newer(&seen);
         assert!(
-            query.contains("(source = 'edge''1' AND intent_seq > 7) OR source NOT IN ('edge''1')"),
+            query.contains("(source = 'edge''1' AND seq > 7) OR source NOT IN ('edge''1')"),
             "{query}"
         );
         assert!(newer(&BTreeMap::new()).contains("WHERE true"));
