@@ -108,6 +108,12 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.blob(what)?).map_err(|_| DecodeError::Text)
     }
 
+    /// What has not been read.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Ends reading: nothing may be left.
     pub fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing(self.rest.len())) }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use writ_model::{ApprovalId, Timestamp};
 
-use crate::codec::{Wire, put_blob, put_number};
+use crate::codec::{Reader, Wire, put_blob, put_number};
 use crate::encoding::{put_header, tag};
-use crate::record::{BindValue, Effect, ProtocolKind, SessionProfile, StatementProfile};
+use crate::record::{BindValue, Effect, ProtocolKind, SessionProfile, StatementProfile, TextValue};
 
 /// The encoded form of a [`SessionProfile`]; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,19 @@ impl From<&StatementProfile> for EncodedStatement {
 }
 
 impl EncodedStatement {
+    /// The same profile with another text, kept as it is. `None` where this is no profile's encoding.
+    #[must_use]
+    pub fn with_text(&self, text: &str) -> Option<Self> {
+        // The text is the first field.
+        let mut reader = Reader::new(&self.0);
+        TextValue::take(&mut reader).ok()?;
+        let rest = reader.rest();
+        let mut out = Vec::with_capacity(text.len() + rest.len() + 8);
+        TextValue::Clear(text.to_owned()).put(&mut out);
+        out.extend_from_slice(rest);
+        Some(Self(out.into()))
+    }
+
     /// How many bytes it holds, for cache accounting.
     #[must_use]
     pub fn len_bytes(&self) -> usize {

@@ -32,7 +32,7 @@ pub struct Ruling {
     /// The text that was decided, exactly.
     pub text: Box<[u8]>,
     /// What the statement does.
-    pub facts: StatementFacts,
+    pub facts: Arc<StatementFacts>,
     /// The decision.
     pub decision: Decision,
     /// The SQLSTATE of a refusal.
@@ -42,12 +42,26 @@ pub struct Ruling {
     /// The record's constant part.
     pub profile: EncodedStatement,
     /// Columns, for an approval's request.
-    pub touched: Vec<TouchedColumn>,
+    pub touched: Arc<[TouchedColumn]>,
     /// Whether bind values stay out of the record, because sensitive columns are involved.
     pub redact_binds: bool,
 }
 
 impl Ruling {
+    /// This ruling for a text that differs only in what nothing here depends on. `None`: it cannot be told apart.
+    pub(crate) fn for_text(&self, text: &[u8]) -> Option<Self> {
+        Some(Self {
+            text: text.into(),
+            facts: Arc::clone(&self.facts),
+            decision: self.decision.clone(),
+            sqlstate: self.sqlstate,
+            rewritten: None,
+            profile: self.profile.with_text(std::str::from_utf8(text).ok()?)?,
+            touched: Arc::clone(&self.touched),
+            redact_binds: self.redact_binds,
+        })
+    }
+
     /// The text that goes to the server.
     #[must_use]
     pub fn sent(&self) -> &[u8] {

@@ -261,3 +261,23 @@ fn periods_that_are_over_are_forgotten() {
         assert!(gate.state().scopes() <= 1, "{} scopes", gate.state().scopes());
     }
 }
+
+#[test]
+fn selects_that_differ_in_integers_keep_their_own_text() {
+    let mut gate = gate("user:dana");
+    for n in 1..50 {
+        let text = format!("SELECT status FROM orders WHERE id = {n}");
+        let ruling = gate.rule(text.as_bytes(), NOW);
+        assert_eq!(ruling.sent(), text.as_bytes());
+        assert!(matches!(ruling.decision.verdict, Verdict::Allow));
+        let kept = format!("{:?}", ruling.profile);
+        let whole = {
+            let mut fresh = self::gate("user:dana");
+            format!("{:?}", fresh.rule(text.as_bytes(), NOW).profile)
+        };
+        assert_eq!(kept, whole, "the record is the same as if it had been analysed");
+        let masked = format!("SELECT ssn FROM customers WHERE id = {n}");
+        let ruling = gate.rule(masked.as_bytes(), NOW);
+        assert!(ruling.rewritten.as_deref().is_some_and(|t| !t.is_empty()));
+    }
+}

@@ -2,6 +2,7 @@
 
 mod profile;
 pub mod sensitivity;
+mod shape;
 pub mod state;
 
 use std::net::IpAddr;
@@ -290,8 +291,17 @@ impl Gate for PolicyGate {
         if let Some(ruling) = self.scope.known(text) {
             return ruling;
         }
+        let shape = shape::of(text);
+        if let Some(shape) = &shape
+            && let Some(ruling) = self.scope.of_shape(shape).and_then(|r| r.for_text(text))
+        {
+            return Arc::new(ruling);
+        }
         let ruling = Arc::new(self.decide(text, now));
         self.scope.remember(&ruling);
+        if let Some(shape) = shape.filter(|_| shape::may_share(&ruling)) {
+            self.scope.remember_shape(shape, &ruling);
+        }
         ruling
     }
 
@@ -301,7 +311,7 @@ impl Gate for PolicyGate {
         prepared: &[Option<Arc<Ruling>>],
         now: Timestamp,
     ) -> Arc<Ruling> {
-        let mut facts = outer.facts.clone();
+        let mut facts = StatementFacts::clone(&outer.facts);
         for ruling in prepared {
             match ruling {
                 Some(ruling) => merge(&mut facts, &ruling.facts),

@@ -45,11 +45,11 @@ pub(super) fn ruling(
     Ruling {
         text: text.into(),
         profile: EncodedStatement::from(&profile),
-        facts,
+        facts: std::sync::Arc::new(facts),
         decision,
         sqlstate,
         rewritten,
-        touched,
+        touched: touched.into(),
         redact_binds,
     }
 }

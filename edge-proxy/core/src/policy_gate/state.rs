@@ -158,7 +158,12 @@ pub(super) struct Scope {
     rulings: Mutex<Rulings>,
     /// A decision depends on a text only through its facts: texts that differ in literals share one.
     decisions: Mutex<HashMap<StatementFacts, Decision, ahash::RandomState>>,
+    /// SELECTs that differ in integers alone: see `shape`.
+    shapes: Mutex<HashMap<Box<[u8]>, Arc<Ruling>, ahash::RandomState>>,
 }
+
+/// Shapes that one scope remembers.
+const SHAPES_MAX: usize = 1_024;
 
 /// Facts whose decisions one scope remembers.
 const DECISIONS_MAX: usize = 4_096;
@@ -171,7 +176,12 @@ struct Rulings {
 
 impl Scope {
     fn new(masks: Result<ColumnMasks, Denial>) -> Self {
-        Self { masks, rulings: Mutex::default(), decisions: Mutex::default() }
+        Self {
+            masks,
+            rulings: Mutex::default(),
+            decisions: Mutex::default(),
+            shapes: Mutex::default(),
+        }
     }
 
     /// The decision for `facts`; `decide` makes it where it is not known yet.
@@ -198,6 +208,18 @@ impl Scope {
 
     pub(super) fn known(&self, text: &[u8]) -> Option<Arc<Ruling>> {
         lock(&self.rulings).by_text.get(text).cloned()
+    }
+
+    pub(super) fn of_shape(&self, shape: &[u8]) -> Option<Arc<Ruling>> {
+        lock(&self.shapes).get(shape).cloned()
+    }
+
+    pub(super) fn remember_shape(&self, shape: Vec<u8>, ruling: &Arc<Ruling>) {
+        let mut shapes = lock(&self.shapes);
+        if shapes.len() >= SHAPES_MAX {
+            shapes.clear();
+        }
+        shapes.insert(shape.into(), Arc::clone(ruling));
     }
 
     pub(super) fn remember(&self, ruling: &Arc<Ruling>) {

@@ -186,7 +186,7 @@ impl<G: Gate> Session<G> {
             terms: terms.clone(),
             rules: ruling.decision.rules.iter().map(ToString::to_string).collect(),
             kinds: ruling.facts.kinds.iter().map(|k| k.as_str()).collect(),
-            touched: ruling.touched.clone(),
+            touched: ruling.touched.to_vec(),
             redact_binds: ruling.redact_binds,
         };
         cx.out.effects.push(Effect::RequestApproval(Box::new(ask)));

@@ -69,7 +69,7 @@ impl WordGate {
         }
         Arc::new(Ruling {
             text: text.into(),
-            facts,
+            facts: Arc::new(facts),
             decision: Decision {
                 verdict,
                 rules: vec!["word".parse().expect("rule")],
@@ -80,7 +80,7 @@ impl WordGate {
             rewritten: (word == "mask")
                 .then(|| format!("masked by {}", self.epoch).into_bytes().into_boxed_slice()),
             profile: profile(&shown, self.epoch),
-            touched: vec![],
+            touched: Arc::from([]),
             redact_binds: false,
         })
     }
