@@ -14,4 +14,5 @@ pub mod ship;
 pub mod spool;
 pub mod startup;
 pub mod states;
+pub mod stream;
 pub mod upstream;
