@@ -37,13 +37,22 @@ impl EncodedStatement {
     /// The same profile with another text, kept as it is. `None` where this is no profile's encoding.
     #[must_use]
     pub fn with_text(&self, text: &str) -> Option<Self> {
+        self.with(&TextValue::Clear(text.to_owned()))
+    }
+
+    /// The same profile without its text. `None` where this is no profile's encoding.
+    #[must_use]
+    pub fn without_text(&self) -> Option<Self> {
+        self.with(&TextValue::Redacted)
+    }
+
+    fn with(&self, text: &TextValue) -> Option<Self> {
         // The text is the first field.
         let mut reader = Reader::new(&self.0);
         TextValue::take(&mut reader).ok()?;
-        let rest = reader.rest();
-        let mut out = Vec::with_capacity(text.len() + rest.len() + 8);
-        TextValue::Clear(text.to_owned()).put(&mut out);
-        out.extend_from_slice(rest);
+        let mut out = Vec::with_capacity(self.0.len() + 64);
+        text.put(&mut out);
+        out.extend_from_slice(reader.rest());
         Some(Self(out.into()))
     }
 

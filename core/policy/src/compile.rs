@@ -20,8 +20,18 @@ const SCHEMA: &str = include_str!("../pack/writ.cedarschema");
 const EXPIRES_DEFAULT: DurationMs = DurationMs::from_seconds(15 * 60);
 
 /// What a rule may be annotated with.
-const ANNOTATIONS: [&str; 9] =
-    ["id", "doc", "reason", "next_step", "approvers", "quorum", "expires", "mask", "audit"];
+const ANNOTATIONS: [&str; 10] = [
+    "id",
+    "doc",
+    "reason",
+    "next_step",
+    "approvers",
+    "quorum",
+    "expires",
+    "mask",
+    "audit",
+    "record",
+];
 
 /// The rules of a fresh install: access, guardrails, masking.
 #[must_use]
@@ -77,6 +87,7 @@ pub(crate) struct Rule {
     pub(crate) hold: Option<HoldTerms>,
     pub(crate) mask: MaskKind,
     pub(crate) strict: bool,
+    pub(crate) redact_record: bool,
 }
 
 /// A compiled policy set.
@@ -89,6 +100,12 @@ pub struct Policies {
 }
 
 impl Policies {
+    /// Whether one of these determining rules keeps text and bind values out of the record: `@record("redact")`.
+    #[must_use]
+    pub fn redacts_record(&self, rules: &[RuleId]) -> bool {
+        self.rules.values().any(|rule| rule.redact_record && rules.contains(&rule.id))
+    }
+
     /// Compiles `files` together, all checked against the schema. No files permit nothing: whoever applies policies
     /// adds the [`default_pack`] to their own.
     pub fn compile(files: &[PolicyFile]) -> Result<Self, PolicyError> {
@@ -199,7 +216,13 @@ fn rule(id: RuleId, policy: &Policy) -> Result<Rule, String> {
         Some("strict") => true,
         Some(other) => return Err(format!("@audit(\"{other}\") is not known; write \"strict\"")),
     };
+    let redact_record = match policy.annotation("record") {
+        None => false,
+        Some("redact") => true,
+        Some(other) => return Err(format!("@record(\"{other}\") is not known; write \"redact\"")),
+    };
     Ok(Rule {
+        redact_record,
         reason: text("reason"),
         next_step: text("next_step"),
         hold: hold_terms(&id, policy)?,

@@ -10,7 +10,7 @@ use writ_edge_core::{Gate, SessionNames};
 use writ_model::catalog::{Function, Volatility};
 use writ_model::config::{
     ClassificationSource, ColumnClassification, CredentialRef, Database, EdgeConfig, Environment,
-    UpstreamTls, WhenStale,
+    PolicyFile, UpstreamTls, WhenStale,
 };
 use writ_model::{
     Catalog, Column, ColumnRef, DurationMs, Epoch, Principal, Relation, RelationKind, Timestamp,
@@ -83,6 +83,10 @@ fn classified(relation: &str, column: &str, tag: Option<&str>) -> ColumnClassifi
 }
 
 fn state() -> Arc<DatabaseState> {
+    state_with(&[])
+}
+
+fn state_with(files: &[PolicyFile]) -> Arc<DatabaseState> {
     let catalog = Catalog::new(
         150_000,
         vec![
@@ -135,7 +139,7 @@ fn state() -> Arc<DatabaseState> {
         databases: BTreeMap::from([(database.name.clone(), database.clone())]),
         ..EdgeConfig::default()
     };
-    let policies = Policies::compile(&writ_policy::default_pack()).expect("the default pack");
+    let policies = Policies::compile(&writ_policy::with_default_pack(files)).expect("policies");
     let known = KnownColumns::new(&[], &found);
     Arc::new(DatabaseState::new(
         Arc::new(config),
@@ -147,6 +151,14 @@ fn state() -> Arc<DatabaseState> {
 }
 
 fn try_gate(who: &str, heard: Timestamp) -> Result<PolicyGate, writ_model::Denial> {
+    gate_on(state(), who, heard)
+}
+
+fn gate_on(
+    state: Arc<DatabaseState>,
+    who: &str,
+    heard: Timestamp,
+) -> Result<PolicyGate, writ_model::Denial> {
     let client = Client {
         principal: who.parse().expect("id"),
         address: None,
@@ -158,7 +170,7 @@ fn try_gate(who: &str, heard: Timestamp) -> Result<PolicyGate, writ_model::Denia
         temp_relations: vec![],
         standard_conforming_strings: true,
     };
-    PolicyGate::connect(Arc::new(Fixed(state(), heard)), client, names, NOW)
+    PolicyGate::connect(Arc::new(Fixed(state, heard)), client, names, NOW)
 }
 
 fn gate(who: &str) -> PolicyGate {
@@ -279,5 +291,24 @@ fn selects_that_differ_in_integers_keep_their_own_text() {
         let masked = format!("SELECT ssn FROM customers WHERE id = {n}");
         let ruling = gate.rule(masked.as_bytes(), NOW);
         assert!(ruling.rewritten.as_deref().is_some_and(|t| !t.is_empty()));
+    }
+}
+
+#[test]
+fn a_rule_keeps_text_and_binds_out_of_the_record() {
+    let text = "@id(\"quiet\") @record(\"redact\") permit (principal, action == Action::\"Read\", resource);";
+    let file = PolicyFile { name: "quiet.cedar".into(), text: text.into() };
+    let mut gate = gate_on(state_with(&[file]), "user:dana", NOW).expect("may connect");
+    let kept = |gate: &mut PolicyGate, text: &str| {
+        let ruling = gate.rule(text.as_bytes(), NOW);
+        (ruling.redact_binds, ruling.profile.clone(), ruling.profile.without_text())
+    };
+    for id in [7_001, 7_002] {
+        let sql = format!("SELECT status FROM orders WHERE id = {id}");
+        let (redacted, profile, without) = kept(&mut gate, &sql);
+        assert!(redacted && Some(profile) == without, "{sql}");
+        // Negative control: without the rule the text is there.
+        let (redacted, profile, without) = kept(&mut self::gate("user:dana"), &sql);
+        assert!(!redacted && Some(profile) != without, "{sql}");
     }
 }

@@ -188,7 +188,14 @@ impl PolicyGate {
         };
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
         let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
-        profile::ruling(text, facts, decision, sqlstate, rewritten, masks, self.sensitive())
+        let redacts = self.state.policies.redacts_record(&decision.rules);
+        let mut ruling =
+            profile::ruling(text, facts, decision, sqlstate, rewritten, masks, self.sensitive());
+        if redacts {
+            ruling.redact_binds = true;
+            ruling.profile = ruling.profile.without_text().unwrap_or(ruling.profile);
+        }
+        ruling
     }
 
     fn stale_decision(&self) -> Decision {

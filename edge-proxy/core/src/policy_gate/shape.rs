@@ -64,6 +64,8 @@ pub(super) fn may_share(ruling: &Ruling) -> bool {
         && facts.opaque.is_empty()
         && facts.session.is_empty()
         && ruling.rewritten.is_none()
+        // Sharing writes the text into the record.
+        && !ruling.redact_binds
         && matches!(ruling.decision.verdict, Verdict::Allow)
 }
 
