@@ -347,6 +347,21 @@ def an_approved_delete_goes_on_in_its_transaction():
 
 
 @step
+def a_statement_of_the_extended_protocol_is_held_too():
+    pgbench = sorted(glob.glob("/usr/lib/postgresql/*/bin/pgbench"))[-1]
+    script = os.path.join(DIR, "delete.sql")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write("BEGIN;\nDELETE FROM order_items;\nROLLBACK;\n")
+    before = {a["id"] for a in pending()}
+    process = subprocess.Popen([pgbench, "-n", "-M", "extended", "-f", script, "-c", "1", "-t", "1", url("DEVELOPER")],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV)
+    request = until("a request", lambda: next((a for a in pending() if a["id"] not in before), None))
+    writ("approvals", "approve", request["id"], token="DBA1")
+    out, err = process.communicate(timeout=60)
+    assert "processed: 1/1" in out and request["id"] in err, (out, err)
+
+
+@step
 def a_denied_delete_ends_with_the_reason():
     held = Held("DELETE FROM order_items")
     writ("approvals", "deny", held.id, "--reason", "not on a Friday", token="DBA2")
