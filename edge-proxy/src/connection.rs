@@ -91,7 +91,7 @@ struct Connection {
     upstream_key: (i32, Vec<u8>),
     events: mpsc::UnboundedSender<SessionEvent>,
     durable: watch::Receiver<u64>,
-    awaiting_durable: bool,
+    journal: SpoolJournal,
     asking: Option<Asking>,
     draining: bool,
     held: bool,
@@ -104,6 +104,7 @@ pub async fn run(parts: Parts, shared: Shared) -> (EndReason, u64) {
         parts;
     let (events, mut incoming) = events;
     let durable = shared.spool.durable();
+    let journal = shared.journal.clone();
     let mut connection = Connection {
         session,
         client: Side::new(client, BytesMut::new()),
@@ -115,7 +116,7 @@ pub async fn run(parts: Parts, shared: Shared) -> (EndReason, u64) {
         upstream_key,
         events,
         durable,
-        awaiting_durable: false,
+        journal,
         asking: None,
         draining: false,
         held: false,
@@ -131,25 +132,25 @@ pub async fn run(parts: Parts, shared: Shared) -> (EndReason, u64) {
 impl Connection {
     /// Waits for something to happen, and deals with it.
     async fn turn(&mut self, incoming: &mut mpsc::UnboundedReceiver<SessionEvent>) {
+        let awaits_durable = self.session.awaits_durable();
         let ready = tokio::select! {
             biased;
             io = std::future::poll_fn(|cx| {
                 poll_io(&mut self.client, &mut self.upstream, &mut self.outbox, cx)
             }) => Ready::Io(io),
             event = incoming.recv() => Ready::Event(event),
-            changed = self.durable.changed(), if self.awaiting_durable => {
+            changed = self.durable.changed(), if awaits_durable => {
                 if changed.is_ok() { Ready::Durable } else { Ready::Event(Some(SessionEvent::Kill)) }
             }
         };
-        let now = (self.shared.clock)();
-        let mut journal = self.shared.journal.clone();
-        let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
         match ready {
             Ready::Io(Ok(())) => {}
-            Ready::Io(Err(Broken::Client)) => self.session.on_client_closed(&mut cx),
-            Ready::Io(Err(Broken::Upstream)) => {
-                self.upstream.eof = true;
+            Ready::Io(Err(Broken::Client)) => {
+                let now = (self.shared.clock)();
+                let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
+                self.session.on_client_closed(&mut cx);
             }
+            Ready::Io(Err(Broken::Upstream)) => self.upstream.eof = true,
             Ready::Durable => {
                 let seq = *self.durable.borrow_and_update();
                 self.session.on_durable(seq);
@@ -162,9 +163,8 @@ impl Connection {
     /// Lets the core deal with what has come, and carries out what it wants, until nothing changes any more.
     fn work(&mut self) {
         let now = (self.shared.clock)();
-        let mut journal = self.shared.journal.clone();
         loop {
-            let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
+            let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
             let from_upstream = self.session.on_upstream(&self.upstream.inbox, &mut cx);
             self.upstream.inbox.advance(from_upstream);
             let from_client = self.session.on_client(&self.client.inbox, &mut cx);
@@ -178,7 +178,7 @@ impl Connection {
                 break;
             }
         }
-        let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
+        let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
         if self.upstream.eof && self.session.ended().is_none() {
             self.session.on_upstream_closed(&mut cx);
         } else if self.client.eof && !self.session.is_running() && self.session.ended().is_none() {
@@ -200,8 +200,7 @@ impl Connection {
 
     fn on_event(&mut self, event: SessionEvent) {
         let now = (self.shared.clock)();
-        let mut journal = self.shared.journal.clone();
-        let mut cx = Cx { now, journal: &mut journal, out: &mut self.outbox };
+        let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
         match event {
             SessionEvent::Cancel => {
                 if self.session.on_cancel(&mut cx) {
@@ -231,10 +230,7 @@ impl Connection {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Sync(_) => {
-                self.awaiting_durable = true;
-                self.shared.spool.request_sync();
-            }
+            Effect::Sync(_) => self.shared.spool.request_sync(),
             Effect::RequestApproval(ask) => {
                 let requester = Requester {
                     profile: self.profile.clone(),

@@ -200,6 +200,12 @@ impl<G: Gate> Session<G> {
         matches!(self.admission, Some(Admission::Held(_)))
     }
 
+    /// Whether a statement waits for its record to be durable (E6).
+    #[must_use]
+    pub fn awaits_durable(&self) -> bool {
+        matches!(self.admission, Some(Admission::Recorded { .. }))
+    }
+
     /// Why it ended, once it has.
     #[must_use]
     pub fn ended(&self) -> Option<EndReason> {
