@@ -1,5 +1,6 @@
 //! How long the analysis of a statement takes: `cargo run --release -p writ-sql --example analyze`.
-//! Prints the median of each text in microseconds, and of the C parser's tree alone beside it.
+//! Prints the median of each text in microseconds, and of the parser's tree alone beside it. An argument
+//! is the name of the one text to measure.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use writ_model::{Catalog, Column, Relation, RelationKind};
 use writ_sql::{Names, analyze};
 
 /// How often each text is measured.
-const ROUNDS: usize = 2_000;
+const ROUNDS: usize = 20_000;
 
 const OLTP: &[(&str, &str)] = &[
     ("point read", "SELECT abalance FROM pgbench_accounts WHERE aid = 12345"),
@@ -93,7 +94,9 @@ fn median(mut work: impl FnMut()) -> Duration {
 fn main() {
     let (catalog, names) = (catalog(), Names::default());
     println!("{:<12} {:>6} {:>10} {:>10}", "text", "bytes", "tree µs", "facts µs");
-    for (name, text) in OLTP.iter().chain(&[("report", REPORT)]) {
+    let only = std::env::args().nth(1);
+    let wanted = |name: &str| only.as_ref().is_none_or(|o| o == name);
+    for (name, text) in OLTP.iter().chain(&[("report", REPORT)]).filter(|(n, _)| wanted(n)) {
         let opaque = analyze(text, &catalog, &names).facts().opaque.clone();
         assert!(opaque.is_empty() || *name == "report", "{name}: {opaque:?}");
         let tree = median(|| drop(black_box(writ_sql_tree::parse(black_box(text)))));

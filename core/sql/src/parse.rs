@@ -4,26 +4,41 @@ use pg_query::{Node, NodeEnum, protobuf as pb};
 use serde_json::Value;
 use writ_model::OpaqueReason;
 
-use crate::limits::{self, Depth};
+use crate::limits;
 
 /// The stack of the thread that parses deep texts, in bytes; only touched pages are backed.
 const DEEP_STACK_BYTES: usize = 256 << 20;
 
-/// Runs `work` on the caller's stack where `text` is shallow. Where it is not, or `work` gives `None`,
-/// runs it on a large stack. Every tree must be dropped inside `work`.
+/// What one level of a tree takes of the stack at most, in bytes: measured, with a margin of two.
+const LEVEL_BYTES: usize = if cfg!(debug_assertions) { 128 << 10 } else { 8 << 10 };
+/// What must be left for what does not grow with the tree, in bytes; the C parser keeps half of it free.
+const STACK_RESERVE_BYTES: usize = 768 << 10;
+
+/// Whether what is left of this stack can hold a tree of `levels`.
+pub(crate) fn fits_here(levels: usize) -> bool {
+    stacker::remaining_stack()
+        .and_then(|left| left.checked_sub(STACK_RESERVE_BYTES))
+        .is_some_and(|left| left / LEVEL_BYTES >= levels)
+}
+
+/// Runs `work` on the caller's stack where it can hold the tree of `text` and `more` levels. Where it
+/// cannot, or `work` gives `None` because a view below does not fit, runs it on a large stack. Every
+/// tree must be dropped inside `work`.
 pub(crate) fn with_stack<T: Send>(
     text: &str,
-    work: impl Fn(Depth) -> Result<Option<T>, OpaqueReason> + Sync,
+    more: usize,
+    work: impl Fn() -> Result<Option<T>, OpaqueReason> + Sync,
 ) -> Result<T, OpaqueReason> {
-    if limits::check(text)? == Depth::Shallow
-        && let Some(done) = work(Depth::Shallow)?
+    let levels = limits::check(text)?;
+    if fits_here(levels + more)
+        && let Some(done) = work()?
     {
         return Ok(done);
     }
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(DEEP_STACK_BYTES)
-            .spawn_scoped(scope, || work(Depth::Deep))
+            .spawn_scoped(scope, &work)
             .map_err(|e| OpaqueReason::Limit(format!("no thread for a deep statement: {e}")))?
             .join()
             .map_err(|_| OpaqueReason::Limit("the analysis of a deep statement failed".into()))??

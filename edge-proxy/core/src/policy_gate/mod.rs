@@ -2,7 +2,6 @@
 
 mod profile;
 pub mod sensitivity;
-mod shape;
 pub mod state;
 
 use std::net::IpAddr;
@@ -153,6 +152,11 @@ impl PolicyGate {
             return self.ruled(text, facts, None, masks, now);
         };
         let analysis = writ_sql::analyze(text, self.catalog(), &self.sql_names);
+        let known = self.scope.of_facts(analysis.facts());
+        // Which masked columns a text reads is in its facts: where one needed no rewrite, none does.
+        if let Some(ruling) = known.and_then(|r| r.for_text(text)) {
+            return ruling;
+        }
         let mut facts = analysis.facts().clone();
         let rewritten = match analysis.rewrite(self.catalog(), &self.sql_names, masks) {
             Ok(Rewrite::Unchanged) => None,
@@ -182,9 +186,12 @@ impl PolicyGate {
         let context = self.key.context(now);
         let decision = match self.stale {
             Some(when) if when == WhenStale::Refuse || facts.is_strict() => self.stale_decision(),
-            _ => self.scope.decision(&facts, || {
-                self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
-            }),
+            _ => match self.scope.of_facts(&facts) {
+                Some(known) => known.decision.clone(),
+                None => {
+                    self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
+                }
+            },
         };
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
         let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
@@ -298,17 +305,8 @@ impl Gate for PolicyGate {
         if let Some(ruling) = self.scope.known(text) {
             return ruling;
         }
-        let shape = shape::of(text);
-        if let Some(shape) = &shape
-            && let Some(ruling) = self.scope.of_shape(shape).and_then(|r| r.for_text(text))
-        {
-            return Arc::new(ruling);
-        }
         let ruling = Arc::new(self.decide(text, now));
         self.scope.remember(&ruling);
-        if let Some(shape) = shape.filter(|_| shape::may_share(&ruling)) {
-            self.scope.remember_shape(shape, &ruling);
-        }
         ruling
     }
 
