@@ -146,7 +146,7 @@ impl Analysis {
             if let Some(reason) = walk.refusal.take() {
                 return Err(reason);
             }
-            parse::print(&tree).map(Rewrite::Text).map(Some)
+            parse::print(tree).map(Rewrite::Text).map(Some)
         })
     }
 }

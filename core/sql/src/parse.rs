@@ -1,9 +1,9 @@
 //! Text to parse tree and back, on a stack that fits the text.
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
-use serde_json::Value;
 use writ_model::OpaqueReason;
 
+use crate::children::Places;
 use crate::limits;
 
 /// The stack of the thread that parses deep texts, in bytes; only touched pages are backed.
@@ -62,50 +62,30 @@ pub(crate) fn parse_query(text: &str) -> Result<Box<pb::SelectStmt>, OpaqueReaso
 }
 
 /// Prints a tree, and proves that the text means that tree and nothing else.
-pub(crate) fn print(tree: &pb::ParseResult) -> Result<String, OpaqueReason> {
+pub(crate) fn print(mut tree: pb::ParseResult) -> Result<String, OpaqueReason> {
     let failed = |why: String| OpaqueReason::Rewrite(why);
     let text =
-        std::panic::catch_unwind(|| pg_query::deparse(tree, pg_query::DeparseOptions::default()))
+        std::panic::catch_unwind(|| pg_query::deparse(&tree, pg_query::DeparseOptions::default()))
             .map_err(|_| failed("the statement cannot be printed".into()))?
             .map_err(|e| failed(format!("the statement cannot be printed: {e}")))?;
-    let again = parse(&text).map_err(|e| failed(format!("the printed text: {}", e.detail())))?;
-    let same = tree.stmts.len() == again.stmts.len()
-        && tree.stmts.iter().zip(&again.stmts).all(|(a, b)| match (&a.stmt, &b.stmt) {
-            (Some(a), Some(b)) => same(a, b),
-            _ => false,
-        });
-    if same { Ok(text) } else { Err(failed("the printed text has another meaning".into())) }
+    let mut again =
+        parse(&text).map_err(|e| failed(format!("the printed text: {}", e.detail())))?;
+    for raw in tree.stmts.iter_mut().chain(&mut again.stmts) {
+        raw.forget_places();
+    }
+    if tree.stmts == again.stmts {
+        Ok(text)
+    } else {
+        Err(failed("the printed text has another meaning".into()))
+    }
 }
 
 /// Whether two expressions are the same but for their places in the text.
 pub(crate) fn same(a: &Node, b: &Node) -> bool {
-    without_places(a).is_some_and(|a| Some(a) == without_places(b))
-}
-
-/// The tree as a plain value without the places in the text.
-fn without_places(tree: &Node) -> Option<Value> {
-    let mut value = serde_json::to_value(tree).ok()?;
-    strip(&mut value);
-    Some(value)
-}
-
-fn strip(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(strip),
-        Value::Object(fields) => {
-            fields.retain(|field, _| !is_place(field));
-            fields.values_mut().for_each(strip);
-        }
-        _ => {}
-    }
-}
-
-fn is_place(field: &str) -> bool {
-    field.contains("location")
-        || matches!(
-            field,
-            "stmt_len" | "list_start" | "list_end" | "rexpr_list_start" | "rexpr_list_end"
-        )
+    let (mut a, mut b) = (a.clone(), b.clone());
+    a.forget_places();
+    b.forget_places();
+    a == b
 }
 
 /// The text of a String node.
