@@ -26,6 +26,8 @@ impl Walk<'_> {
                 if let Some(relation) = &view.view {
                     self.define(relation);
                 }
+                // A view over a temporary relation is temporary without saying so.
+                self.effect(SessionEffect::Names);
                 self.persist(|walk| view.query.children(walk));
                 self.definitions_change();
             }

@@ -253,6 +253,10 @@ impl Walk<'_> {
                 {
                     let found = found.clone();
                     self.write(&found, &all_columns(Some(&found)), true);
+                    if self.masks.is_none() {
+                        // The query runs again; its rows stay in the server.
+                        self.follow_view(&found);
+                    }
                 }
             }
             Some(NodeEnum::LoadStmt(_) | NodeEnum::AlterSystemStmt(_)) => self.kind(Kind::Server),

@@ -45,11 +45,11 @@ fn regression_statements_are_described_as_the_server_sees_them() {
     for file in &files {
         observer.file(&regress, file);
         eprintln!("{file}");
+        if let Some(report) = std::env::var_os(REPORT) {
+            std::fs::write(report, observer.tally().report()).expect("a report");
+        }
     }
     let tally = observer.tally();
-    if let Some(report) = std::env::var_os(REPORT) {
-        std::fs::write(report, tally.report()).expect("a report");
-    }
     eprintln!("{}", tally.summary());
     assert!(tally.wrong.is_empty(), "{}", tally.first_wrong());
 }

@@ -63,6 +63,7 @@ impl Observer {
     /// Makes the database as the regression tests want it.
     pub(crate) fn prepare(&self, _regress: &Path) {
         let script = "CREATE DATABASE regression TEMPLATE template0; \
+            ALTER DATABASE regression SET log_min_messages TO fatal; \
             ALTER DATABASE regression SET lc_messages TO 'C'; \
             ALTER DATABASE regression SET lc_monetary TO 'C'; \
             ALTER DATABASE regression SET lc_numeric TO 'C'; \

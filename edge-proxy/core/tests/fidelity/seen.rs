@@ -14,6 +14,9 @@ const DELETE: u32 = 8;
 /// What the server adds to a column's number in its sets of columns: system columns are negative.
 const COLUMN_OFFSET: i64 = 7;
 
+/// What a range table's entries are called; from PostgreSQL 16 on, their rights are nodes of their own.
+const ENTRIES: [&str; 3] = ["RTE", "RANGETBLENTRY", "RTEPERMISSIONINFO"];
+
 /// One relation as the server uses it, with columns by number; 0 stands for the whole row.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Use {
@@ -36,7 +39,7 @@ pub(crate) fn collect(value: &Value, catalog: &Catalog, seen: &mut Seen) {
         Value::Atom(_) => {}
         Value::List(items) => items.iter().for_each(|item| collect(item, catalog, seen)),
         Value::Node(node) => {
-            if node.name == "RTE" {
+            if ENTRIES.contains(&node.name.as_str()) {
                 entry(node, catalog, seen);
                 if is_system_view(node, catalog, seen) {
                     return;

@@ -27,9 +27,10 @@ const TELL: &str = "SET debug_print_parse = on; SET debug_print_rewritten = on; 
 const BE_QUIET: &str =
     "SET debug_print_parse = off; SET debug_print_rewritten = off; SET debug_print_plan = off";
 /// The trees of rules and SQL-standard function bodies, with the version of each.
-const STORED: &str = "SELECT 'r' || r.oid, r.xmin::text || r.ctid::text, r.ev_action::text || r.ev_qual::text \
+const STORED: &str = "SELECT 'r' || r.oid, r.xmin::text || r.ctid::text, \
+    CASE r.rulename WHEN '_RETURN' THEN r.ev_class::int8 ELSE 0 END, r.ev_action::text || r.ev_qual::text \
     FROM pg_catalog.pg_rewrite r WHERE r.oid >= 16384 UNION ALL \
-    SELECT 'f' || p.oid, p.xmin::text || p.ctid::text, p.prosqlbody::text \
+    SELECT 'f' || p.oid, p.xmin::text || p.ctid::text, 0, p.prosqlbody::text \
     FROM pg_catalog.pg_proc p WHERE p.prosqlbody IS NOT NULL AND p.oid >= 16384";
 
 /// What all sessions of a run share.
@@ -85,7 +86,7 @@ impl Session {
         session.relay(&mut Log::default())?;
         session.upstream.ask(BE_QUIET)?.map_err(io::Error::other)?;
         session.look()?;
-        session.stored = session.stored_trees()?;
+        session.new_stored_trees()?;
         session.serve()
     }
 
@@ -203,7 +204,8 @@ impl Session {
             return Err(io::Error::other("two rows"));
         };
         let columns: Vec<Option<&[u8]>> = names.iter().map(|c| Some(c.as_bytes())).collect();
-        let row = parse_names(&columns).map_err(io::Error::other)?;
+        let mut row = parse_names(&columns).map_err(io::Error::other)?;
+        row.temp_relations.sort();
         self.names = Names {
             search_path: row.search_path,
             role: row.role,
@@ -262,25 +264,24 @@ impl Session {
         )))
     }
 
-    fn stored_trees(&mut self) -> io::Result<BTreeMap<String, String>> {
+    /// The trees of what a text has just stored, with those of the views that they name.
+    fn new_stored_trees(&mut self) -> io::Result<Vec<tree::Value>> {
         let rows = self.upstream.ask(STORED)?.unwrap_or_default();
-        let row = |row: Vec<String>| {
-            let [key, version, _] = row.try_into().ok()?;
-            Some((key, version))
-        };
-        Ok(rows.into_iter().filter_map(row).collect())
-    }
-
-    /// The trees of what a text has just stored.
-    fn new_stored_trees(&mut self) -> io::Result<Vec<String>> {
-        let rows = self.upstream.ask(STORED)?.unwrap_or_default();
-        let mut trees = Vec::new();
+        let (mut views, mut trees) = (BTreeMap::new(), Vec::new());
         for row in rows {
-            let [key, version, tree] =
-                row.try_into().map_err(|_| io::Error::other("three columns"))?;
+            let [key, version, view, tree] =
+                row.try_into().map_err(|_| io::Error::other("four columns"))?;
             if self.stored.insert(key, version.clone()).as_ref() != Some(&version) {
-                trees.push(tree);
+                trees.push(tree::read(&tree));
             }
+            views.insert(view.parse::<u32>().unwrap_or_default(), tree);
+        }
+        let mut at = 0;
+        while let Some(next) = trees.get(at) {
+            let mut seen = Seen::new();
+            collect(next, &self.catalog, &mut seen);
+            trees.extend(seen.keys().filter_map(|oid| views.remove(oid)).map(|t| tree::read(&t)));
+            at += 1;
         }
         Ok(trees)
     }
@@ -297,9 +298,10 @@ impl Session {
         if !facts.opaque.is_empty() {
             return;
         }
+        let file = self.shared.file.lock().expect("no panic in a session").clone();
         let says = |effects: &[SessionEffect]| effects.iter().any(|e| facts.session.contains(e));
         if *names != self.names && !says(&[SessionEffect::Names, SessionEffect::TransactionEnd]) {
-            tally.wrong.push(format!("names change unannounced | {text}"));
+            tally.wrong.push(format!("{file}: names change unannounced | {text}"));
         }
         let changed =
             !Arc::ptr_eq(before, &self.catalog) && before.relations() != self.catalog.relations();
@@ -310,7 +312,7 @@ impl Session {
                     a == *b
                 });
             if !estimates_only {
-                tally.wrong.push(format!("definitions change unannounced | {text}"));
+                tally.wrong.push(format!("{file}: definitions change unannounced | {text}"));
             }
         }
     }
@@ -321,7 +323,7 @@ impl Session {
         facts: &StatementFacts,
         log: &Log,
         catalog: &Catalog,
-        stored: &[String],
+        stored: &[tree::Value],
         tally: &mut Tally,
     ) {
         for name in &facts.prepares {
@@ -353,7 +355,12 @@ impl Session {
         for (title, context, detail) in &log.trees {
             let is_plan = title.starts_with("plan");
             if !context.is_empty() {
-                contexts.insert(cause(context));
+                let mut hidden = Seen::new();
+                collect(&tree::read(detail), catalog, &mut hidden);
+                // The server's own functions read its catalogs.
+                if hidden.keys().any(|oid| *oid >= FIRST_USER_OID) {
+                    contexts.insert(cause(context));
+                }
             } else if is_plan {
                 collect(&tree::read(detail), catalog, &mut flat);
                 full = true;
@@ -362,7 +369,7 @@ impl Session {
             }
         }
         for tree in stored {
-            collect(&tree::read(tree), catalog, &mut seen);
+            collect(tree, catalog, &mut seen);
             full = true;
         }
         for cause in contexts {
