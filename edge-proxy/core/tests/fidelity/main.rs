@@ -6,6 +6,7 @@
 
 mod compare;
 mod observe;
+mod own;
 mod seen;
 #[allow(dead_code)]
 #[path = "../../../../core/sql/tests/it/server.rs"]
@@ -52,4 +53,22 @@ fn regression_statements_are_described_as_the_server_sees_them() {
     let tally = observer.tally();
     eprintln!("{}", tally.summary());
     assert!(tally.wrong.is_empty(), "{}", tally.first_wrong());
+}
+
+#[test]
+fn every_shape_of_statement_is_described_as_the_server_sees_it() {
+    let Some(observer) = observe::Observer::start() else { return };
+    let lines: Vec<&str> = own::STATEMENTS.lines().filter(|l| !l.is_empty()).collect();
+    assert_eq!(observer.script(own::SCHEMA), "");
+    let before = observer.tally().statements;
+    assert_eq!(observer.script(&format!("{};\n", lines.join(";\n"))), "");
+    let tally = observer.tally();
+    assert_eq!(tally.statements - before, lines.len() as u64);
+    assert!(
+        tally.wrong.is_empty() && tally.over.is_empty() && tally.opaque == 0,
+        "{}",
+        tally.report()
+    );
+    // The comparison is not idle: most of the statements have trees.
+    assert!(tally.with_trees * 10 > tally.complete * 8, "{}", tally.summary());
 }

@@ -1,5 +1,6 @@
 //! A server, the observer in front of it, and psql.
 
+use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -88,6 +89,20 @@ impl Observer {
         self.finish(psql);
     }
 
+    /// Runs a script through the observer; what psql says, errors included.
+    pub(crate) fn script(&self, script: &str) -> String {
+        let mut psql = self.psql("postgres");
+        psql.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = psql.spawn().expect("psql runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let text = script.to_owned();
+        let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
+        let output = child.wait_with_output().expect("psql ends");
+        writer.join().expect("the writer ends").expect("psql reads its script");
+        self.join();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// psql as a client of the observer.
     fn psql(&self, database: &str) -> Command {
         let mut psql = self.server.program("psql");
@@ -102,7 +117,11 @@ impl Observer {
             let all = [output.stdout, output.stderr].concat();
             std::fs::write(Path::new(&dir).join(name), all).expect("an output file");
         }
-        // psql has gone: so will its sessions.
+        self.join();
+    }
+
+    /// Waits for the sessions to end: psql has gone.
+    fn join(&self) {
         let sessions = std::mem::take(&mut *self.sessions.lock().expect("sessions"));
         for session in sessions {
             session.join().expect("a session ends well");

@@ -33,6 +33,10 @@ const STORED: &str = "SELECT 'r' || r.oid, r.xmin::text || r.ctid::text, \
     SELECT 'f' || p.oid, p.xmin::text || p.ctid::text, 0, p.prosqlbody::text \
     FROM pg_catalog.pg_proc p WHERE p.prosqlbody IS NOT NULL AND p.oid >= 16384";
 
+/// The next transaction of the server, and this one if it has changed anything.
+const TRANSACTIONS: &str = "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()), \
+    pg_catalog.pg_current_xact_id_if_assigned()";
+
 /// What all sessions of a run share.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -62,6 +66,8 @@ pub(crate) struct Session {
     names: Names,
     catalog: Arc<Catalog>,
     fingerprint: String,
+    /// The server's next transaction and this session's own, as they were at the last look.
+    transactions: String,
     prepared: BTreeMap<String, StatementFacts>,
     stored: BTreeMap<String, String>,
 }
@@ -77,6 +83,7 @@ impl Session {
             names: Names::default(),
             catalog: Arc::default(),
             fingerprint: String::new(),
+            transactions: String::new(),
             prepared: BTreeMap::new(),
             stored: BTreeMap::new(),
         };
@@ -85,7 +92,7 @@ impl Session {
         session.upstream.flush()?;
         session.relay(&mut Log::default())?;
         session.upstream.ask(BE_QUIET)?.map_err(io::Error::other)?;
-        session.look()?;
+        session.look(false)?;
         session.new_stored_trees()?;
         session.serve()
     }
@@ -166,7 +173,9 @@ impl Session {
         let mut stored = Vec::new();
         if self.may_look(&log, text.as_deref().unwrap_or_default()) {
             let _ = self.upstream.ask(BE_QUIET)?;
-            self.look()?;
+            let plain = facts.as_ref().is_some_and(|f| f.opaque.is_empty())
+                && log.tags.iter().all(|t| changes_rows_only(t));
+            self.look(plain)?;
             if log.tags.iter().any(|t| stores(t)) {
                 stored = self.new_stored_trees()?;
             }
@@ -194,13 +203,13 @@ impl Session {
         self.status == b'I' || (self.status == b'T' && !begins && !sets)
     }
 
-    /// Takes names and catalog anew where they changed.
-    fn look(&mut self) -> io::Result<()> {
-        let Ok(rows) = self.upstream.ask(&format!("{NAMES_QUERY};{CATALOG_FINGERPRINT_QUERY}"))?
-        else {
+    /// Takes names and catalog anew where they may have changed. `plain`: the last text cannot have changed the
+    /// catalog.
+    fn look(&mut self, plain: bool) -> io::Result<()> {
+        let Ok(rows) = self.upstream.ask(&format!("{NAMES_QUERY};{TRANSACTIONS}"))? else {
             return Ok(());
         };
-        let [names, fingerprint] = rows.as_slice() else {
+        let [names, transactions] = rows.as_slice() else {
             return Err(io::Error::other("two rows"));
         };
         let columns: Vec<Option<&[u8]>> = names.iter().map(|c| Some(c.as_bytes())).collect();
@@ -212,11 +221,21 @@ impl Session {
             temp_relations: row.temp_relations,
             standard_conforming_strings: row.standard_conforming_strings,
         };
-        if self.fingerprint != fingerprint.concat()
+        let [next, own] = transactions.as_slice() else {
+            return Err(io::Error::other("two columns"));
+        };
+        let same = self.transactions == *next && own.is_empty();
+        self.transactions.clone_from(next);
+        if same || plain {
+            return Ok(());
+        }
+        let Ok(fingerprint) = self.upstream.ask(CATALOG_FINGERPRINT_QUERY)? else { return Ok(()) };
+        let fingerprint = fingerprint.concat().concat();
+        if self.fingerprint != fingerprint
             && let Some(catalog) = self.take_catalog()?
         {
             self.catalog = Arc::new(catalog);
-            self.fingerprint = fingerprint.concat();
+            self.fingerprint = fingerprint;
         }
         Ok(())
     }
@@ -409,6 +428,12 @@ fn stores(tag: &str) -> bool {
     ]
     .contains(&tag)
         || tag.starts_with("SELECT")
+}
+
+/// Whether a statement of this tag changes no definitions, unless it runs code that is not known.
+fn changes_rows_only(tag: &str) -> bool {
+    let word = tag.split(' ').next().unwrap_or_default();
+    ["INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "FETCH", "SET", "SHOW"].contains(&word)
 }
 
 /// What runs a statement inside another.
