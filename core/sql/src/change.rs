@@ -45,7 +45,8 @@ impl Walk<'_> {
             }
         }
         for alias in names {
-            if self.levels.last().is_some_and(|l| l.entries.iter().all(|e| e.alias != alias)) {
+            // A rule's OLD and NEW come first.
+            if self.entry(None, &alias).is_none() {
                 let entry = Entry { alias, unqualified: false, ..target.clone() };
                 self.push(entry);
             }
@@ -116,6 +117,10 @@ impl Walk<'_> {
                 columns.extend(assigned(&conflict.target_list));
                 conflict.target_list.children(walk);
                 conflict.where_clause.children(walk);
+                // RETURNING does not see it; a target may have that name.
+                if let Some(level) = walk.levels.last_mut() {
+                    level.entries.pop();
+                }
             }
             walk.write_target(found.as_ref(), &entry, &columns);
             walk.returning(insert.returning_clause.as_mut(), &entry);
@@ -164,7 +169,9 @@ impl Walk<'_> {
             let Some(relation) = delete.relation.as_ref() else { return };
             let (found, entry) = walk.target(relation);
             walk.bound(delete.where_clause.as_deref(), found.as_ref());
+            let before = std::mem::replace(&mut walk.removing, true);
             walk.write_target(found.as_ref(), &entry, &all_columns(found.as_ref()));
+            walk.removing = before;
             walk.push(entry.clone());
             for item in &mut delete.using_clause {
                 walk.range(item);

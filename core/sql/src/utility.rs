@@ -248,6 +248,8 @@ impl Walk<'_> {
             }
             Some(NodeEnum::RefreshMatViewStmt(refresh)) => {
                 self.kind(Kind::Maintenance);
+                // CONCURRENTLY makes the session's temporary schema.
+                self.effect(SessionEffect::Names);
                 if let Some(relation) = &refresh.relation
                     && let Resolved::Relation(found) = self.resolve(relation)
                 {

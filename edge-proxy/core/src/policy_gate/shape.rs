@@ -129,6 +129,7 @@ mod tests {
             search_path: vec!["pg_catalog".into(), "public".into()],
             role: "app".into(),
             temp_relations: vec![],
+            temp_active: vec![],
             standard_conforming_strings: true,
         };
         analyze(text, &catalog(), &names).facts().clone()

@@ -29,6 +29,7 @@ pub(crate) fn compare(
     let (mut reads, mut optional, mut writes) = (Columns::new(), Columns::new(), Columns::new());
     for (oid, used) in seen {
         let Some(relation) = catalog.relation_by_oid(*oid) else { continue };
+        optional.entry(*oid).or_default().extend(names(relation, &used.may_read));
         let hidden = flat && may_be_below_system_view(*oid, used);
         let reads = if hidden { &mut optional } else { &mut reads };
         if let Some(columns) = &used.read {
@@ -54,6 +55,11 @@ pub(crate) fn compare(
         reads.entry(oid).or_default().extend(columns);
     }
     surplus("reads", &reads, &facts.reads, catalog, &mut difference.over);
+    // What a utility statement changes is in no tree.
+    let utility = [Kind::CopyIn, Kind::CopyServerFile, Kind::Maintenance, Kind::Truncate];
+    if facts.kinds.iter().any(|k| utility.contains(k)) {
+        return difference;
+    }
     surplus("writes", &writes, &facts.writes, catalog, &mut difference.over);
     difference
 }

@@ -19,6 +19,8 @@ CREATE TABLE made (a int, b int GENERATED ALWAYS AS (a * 2) STORED);
 CREATE VIEW adults AS SELECT id, name, ssn AS secret FROM people WHERE born < '2005-01-01';
 CREATE VIEW adult_names AS SELECT name FROM adults;
 CREATE VIEW simple AS SELECT id, note FROM orders;
+CREATE VIEW twice AS SELECT note AS what, id AS key FROM simple WHERE id IN (SELECT person FROM orders);
+CREATE TABLE excluded (key int PRIMARY KEY, data text);
 CREATE VIEW grouped AS SELECT person, sum(total) AS total FROM orders GROUP BY person;
 CREATE TYPE pair AS (x int, y text);
 CREATE TABLE pairs (id int, p pair, list pair[]);
@@ -66,7 +68,6 @@ SELECT * FROM people JOIN orders USING (id)
 SELECT 1 FROM people NATURAL JOIN orders
 SELECT * FROM people NATURAL JOIN orders
 SELECT p.name FROM people p LEFT JOIN orders o ON o.person = p.id AND o.total > 5
-SELECT j.note FROM (people p CROSS JOIN app.orders o) AS j(a, b, c, d, e, f, g, h, i, note)
 SELECT x.note FROM (SELECT * FROM orders) x
 SELECT x.a FROM (SELECT note AS a, total FROM orders) x WHERE x.total > 1
 SELECT name FROM people WHERE id IN (SELECT person FROM orders WHERE note = 'a')
@@ -181,6 +182,17 @@ CREATE VIEW v2 AS SELECT a.name, t.token FROM adults a, events t
 CREATE MATERIALIZED VIEW m1 AS SELECT born FROM people
 REFRESH MATERIALIZED VIEW m1
 CREATE RULE r AS ON INSERT TO copies DO ALSO INSERT INTO notes SELECT name FROM people WHERE id = new.id
+EXPLAIN UPDATE adults SET name = 'x' WHERE secret = 'y'
+EXPLAIN DELETE FROM simple
+UPDATE twice SET what = 'q' WHERE key = 1
+DELETE FROM twice WHERE what = 'none'
+INSERT INTO excluded VALUES (1, 'a') ON CONFLICT (key) DO UPDATE SET data = 'b' RETURNING excluded.data
+CREATE RULE gone AS ON DELETE TO adults DO INSTEAD DELETE FROM orders WHERE person = old.id RETURNING 1, old.name, old.secret
+CREATE FUNCTION add(a int) RETURNS int RETURN a + 1
+CREATE SCHEMA s CREATE TABLE t (a int) CREATE VIEW v AS SELECT name FROM public.people
+ALTER INDEX orders_pkey RENAME TO orders_key
+ALTER SCHEMA s RENAME TO s2
+CREATE TABLE app.people (LIKE people)
 CREATE FUNCTION f() RETURNS text STABLE BEGIN ATOMIC SELECT ssn FROM people LIMIT 1; END
 PREPARE q AS SELECT name FROM people WHERE id = $1
 EXECUTE q(1)

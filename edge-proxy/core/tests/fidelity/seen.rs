@@ -22,6 +22,8 @@ const ENTRIES: [&str; 3] = ["RTE", "RANGETBLENTRY", "RTEPERMISSIONINFO"];
 pub(crate) struct Use {
     /// The columns read; `None` where none may be and the relation is not read either.
     pub(crate) read: Option<BTreeSet<i64>>,
+    /// Columns that a view's definition names, which may be read.
+    pub(crate) may_read: BTreeSet<i64>,
     /// The columns written; `None` where it is not written.
     pub(crate) written: Option<BTreeSet<i64>>,
     /// Whether rows are deleted.
@@ -30,8 +32,11 @@ pub(crate) struct Use {
     pub(crate) below_view: bool,
 }
 
-/// What all trees of one message use, by oid.
+/// What trees use, by oid.
 pub(crate) type Seen = BTreeMap<u32, Use>;
+
+/// The fields with the conditions that row security adds to a statement.
+const ROW_SECURITY: [&str; 2] = ["securityQuals", "withCheckOptions"];
 
 /// Adds what one tree uses.
 pub(crate) fn collect(value: &Value, catalog: &Catalog, seen: &mut Seen) {
@@ -40,13 +45,31 @@ pub(crate) fn collect(value: &Value, catalog: &Catalog, seen: &mut Seen) {
         Value::List(items) => items.iter().for_each(|item| collect(item, catalog, seen)),
         Value::Node(node) => {
             if ENTRIES.contains(&node.name.as_str()) {
-                entry(node, catalog, seen);
+                entry(node, seen);
                 if is_system_view(node, catalog, seen) {
                     return;
                 }
             }
-            for (_, values) in &node.fields {
+            for (_, values) in node.fields.iter().filter(|f| !ROW_SECURITY.contains(&f.0.as_str()))
+            {
                 values.iter().for_each(|value| collect(value, catalog, seen));
+            }
+        }
+    }
+}
+
+/// Adds what the conditions of row security read.
+pub(crate) fn collect_row_security(value: &Value, catalog: &Catalog, seen: &mut Seen) {
+    match value {
+        Value::Atom(_) => {}
+        Value::List(items) => {
+            items.iter().for_each(|item| collect_row_security(item, catalog, seen));
+        }
+        Value::Node(node) => {
+            for (name, values) in &node.fields {
+                let wanted = ROW_SECURITY.contains(&name.as_str());
+                let add = if wanted { collect } else { collect_row_security };
+                values.iter().for_each(|value| add(value, catalog, seen));
             }
         }
     }
@@ -60,12 +83,12 @@ fn is_system_view(node: &Node, catalog: &Catalog, seen: &mut Seen) -> bool {
     let view = catalog.relation_by_oid(old.number("relid"));
     let of_server = view.is_some_and(|v| v.is_system() && v.kind == RelationKind::View);
     if of_server {
-        entry(old, catalog, seen);
+        entry(old, seen);
     }
     of_server
 }
 
-fn entry(node: &Node, _catalog: &Catalog, seen: &mut Seen) {
+fn entry(node: &Node, seen: &mut Seen) {
     let (oid, rights) = (node.number("relid"), node.number("requiredPerms"));
     // EXCLUDED is the row that a statement brings along, not a stored one.
     if node.number("rtekind") != 0 || oid == 0 || rights == 0 || node.word("relkind") == "c" {
@@ -79,6 +102,7 @@ fn entry(node: &Node, _catalog: &Catalog, seen: &mut Seen) {
     if rights & SELECT != 0 {
         used.read.get_or_insert_default().extend(columns("selectedCols"));
     }
+    used.may_read.extend(columns("selectedCols"));
     let written: Vec<i64> =
         columns("insertedCols").into_iter().chain(columns("updatedCols")).collect();
     if rights & (INSERT | DELETE) != 0 || !written.is_empty() {

@@ -16,7 +16,7 @@ use writ_model::{Catalog, StatementFacts};
 use writ_sql::{Names, analyze};
 
 use crate::compare::{compare, fits};
-use crate::seen::{Seen, collect};
+use crate::seen::{Seen, collect, collect_row_security};
 use crate::tally::Tally;
 use crate::tree;
 use crate::wire::{Message, Peer};
@@ -176,8 +176,11 @@ impl Session {
             let plain = facts.as_ref().is_some_and(|f| f.opaque.is_empty())
                 && log.tags.iter().all(|t| changes_rows_only(t));
             self.look(plain)?;
-            if log.tags.iter().any(|t| stores(t)) {
+            if !Arc::ptr_eq(&before, &self.catalog) || log.tags.iter().any(|t| stores(t)) {
                 stored = self.new_stored_trees()?;
+            }
+            if !log.tags.iter().any(|t| stores(t)) {
+                stored.clear();
             }
         }
         let shared = Arc::clone(&self.shared);
@@ -215,10 +218,12 @@ impl Session {
         let columns: Vec<Option<&[u8]>> = names.iter().map(|c| Some(c.as_bytes())).collect();
         let mut row = parse_names(&columns).map_err(io::Error::other)?;
         row.temp_relations.sort();
+        row.temp_active.sort();
         self.names = Names {
             search_path: row.search_path,
             role: row.role,
             temp_relations: row.temp_relations,
+            temp_active: row.temp_active,
             standard_conforming_strings: row.standard_conforming_strings,
         };
         let [next, own] = transactions.as_slice() else {
@@ -368,52 +373,71 @@ impl Session {
         if let Some(tag) = log.tags.iter().find(|t| !fits(t, &facts.kinds)) {
             tally.wrong.push(format!("{file}: kind {tag} is not {:?} | {text}", facts.kinds));
         }
-        let mut seen = Seen::new();
-        let (mut flat, mut full) = (Seen::new(), false);
+        let (seen, flat, rows) = self.seen(log, catalog, stored, text, tally);
+        if seen.is_empty() && flat.is_empty() {
+            return;
+        }
+        tally.with_trees += 1;
+        let of_facts = |oid: &u32| facts.reads.iter().any(|r| r.oid == *oid);
+        tally.row_security += u64::from(rows.keys().any(|oid| !of_facts(oid)));
+        let exact = compare(&facts, &seen, catalog, false);
+        let planned = compare(&facts, &flat, catalog, true);
+        let secured = |oid: &u32| catalog.relation_by_oid(*oid).is_some_and(|r| r.row_security);
+        let mut under = exact.under;
+        if seen.is_empty() && !flat.keys().any(secured) {
+            // A plan is all there is. It mixes in what row security reads.
+            under.extend(planned.under);
+        }
+        // What either has is not too much.
+        let over: Vec<_> = exact.over.into_iter().filter(|o| planned.over.contains(o)).collect();
+        // The relation that a rule is for is in none of its trees.
+        let is_rule = log.tags.iter().any(|t| t == "CREATE RULE");
+        if !under.is_empty() {
+            tally.files.entry(file.clone()).or_default()[3] += 1;
+            tally.wrong.push(format!("{file}: {under:?} | {text}"));
+        } else if !over.is_empty() && !is_rule {
+            tally.over.push(format!("{file}: {over:?} | {text}"));
+        }
+    }
+
+    /// What the trees of a text use: those before planning, plans, and the conditions of row security. Notes what runs
+    /// inside.
+    fn seen(
+        &self,
+        log: &Log,
+        catalog: &Catalog,
+        stored: &[tree::Value],
+        text: &str,
+        tally: &mut Tally,
+    ) -> (Seen, Seen, Seen) {
+        let (mut seen, mut flat, mut rows) = (Seen::new(), Seen::new(), Seen::new());
         let mut contexts = BTreeSet::new();
         for (title, context, detail) in &log.trees {
-            let is_plan = title.starts_with("plan");
+            let tree = tree::read(detail);
             if !context.is_empty() {
                 let mut hidden = Seen::new();
-                collect(&tree::read(detail), catalog, &mut hidden);
+                collect(&tree, catalog, &mut hidden);
                 // The server's own functions read its catalogs.
                 if hidden.keys().any(|oid| *oid >= FIRST_USER_OID) {
                     contexts.insert(cause(context));
                 }
-            } else if is_plan {
-                collect(&tree::read(detail), catalog, &mut flat);
-                full = true;
+            } else if title.starts_with("plan") {
+                collect(&tree, catalog, &mut flat);
             } else if title.contains("parse tree") {
-                collect(&tree::read(detail), catalog, &mut seen);
+                collect(&tree, catalog, &mut seen);
+                collect_row_security(&tree, catalog, &mut rows);
             }
         }
-        for tree in stored {
-            collect(tree, catalog, &mut seen);
-            full = true;
+        stored.iter().for_each(|tree| collect(tree, catalog, &mut seen));
+        // The server only checks the body of a function; a cursor was judged when it was declared.
+        let judged = ["CREATE FUNCTION", "CREATE PROCEDURE", "FETCH", "MOVE"];
+        let judged = |tag: &String| judged.iter().any(|t| tag.starts_with(t));
+        if !log.tags.iter().all(judged) {
+            for cause in contexts {
+                tally.unseen.entry(cause).or_insert_with(|| (0, text.to_owned())).0 += 1;
+            }
         }
-        for cause in contexts {
-            tally.unseen.entry(cause).or_insert_with(|| (0, text.to_owned())).0 += 1;
-        }
-        if !full && seen.is_empty() {
-            return;
-        }
-        tally.with_trees += 1;
-        let exact = compare(&facts, &seen, catalog, false);
-        let mut both = flat.clone();
-        for (oid, used) in &seen {
-            both.entry(*oid).or_insert_with(|| used.clone());
-        }
-        let planned = compare(&facts, &flat, catalog, true);
-        let mut under = exact.under;
-        under.extend(planned.under);
-        // What either says is not too much.
-        let over: Vec<_> = exact.over.into_iter().filter(|o| planned.over.contains(o)).collect();
-        if !under.is_empty() {
-            tally.files.entry(file.clone()).or_default()[3] += 1;
-            tally.wrong.push(format!("{file}: {under:?} | {text}"));
-        } else if !over.is_empty() {
-            tally.over.push(format!("{file}: {over:?} | {text}"));
-        }
+        (seen, flat, rows)
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Tally {
     pub(crate) complete: u64,
     pub(crate) with_trees: u64,
     pub(crate) opaque: u64,
+    /// Statements to which row security adds reads of other relations.
+    pub(crate) row_security: u64,
     opaque_reasons: BTreeMap<&'static str, u64>,
     opaque_details: BTreeMap<String, (u64, String)>,
     pub(crate) wrong: Vec<String>,
@@ -43,7 +45,7 @@ impl Tally {
         let mut out = format!(
             "statements {}\nrefused by the server {}\nnot UTF-8 {}\naccepted {accepted}\n\
              complete {} ({:.2} %), of them compared column by column {}\nopaque {} ({:.2} %)\n\
-             over-reported {} ({:.2} %)\nwrong {}\n",
+             over-reported {} ({:.2} %)\nrow security reads more {}\nwrong {}\n",
             self.statements,
             self.refused,
             self.not_text,
@@ -54,6 +56,7 @@ impl Tally {
             percent(self.opaque),
             self.over.len(),
             percent(self.over.len() as u64),
+            self.row_security,
             self.wrong.len(),
         );
         for (reason, count) in &self.opaque_reasons {
