@@ -168,6 +168,7 @@ fn gate_on(
         role: "app".into(),
         search_path: vec!["pg_catalog".into(), "public".into()],
         temp_relations: vec![],
+        temp_active: vec![],
         standard_conforming_strings: true,
     };
     PolicyGate::connect(Arc::new(Fixed(state, heard)), client, names, NOW)

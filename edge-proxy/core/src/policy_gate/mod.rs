@@ -79,6 +79,7 @@ impl PolicyGate {
             role: String::new(),
             search_path: vec![],
             temp_relations: vec![],
+            temp_active: vec![],
             standard_conforming_strings: true,
             period: now.0.div_euclid(DECISION_AGE),
         };
@@ -348,6 +349,7 @@ impl Gate for PolicyGate {
             search_path: names.search_path.clone(),
             role: names.role.clone(),
             temp_relations: names.temp_relations.clone(),
+            temp_active: names.temp_active.clone(),
             standard_conforming_strings: names.standard_conforming_strings,
         };
         if names != self.names {

@@ -129,6 +129,7 @@ pub(super) struct ScopeKey {
     pub(super) role: String,
     pub(super) search_path: Vec<String>,
     pub(super) temp_relations: Vec<String>,
+    pub(super) temp_active: Vec<String>,
     pub(super) standard_conforming_strings: bool,
     /// Rules may look at the time: see `DECISION_AGE`.
     pub(super) period: i64,
@@ -147,6 +148,7 @@ impl ScopeKey {
         self.role.clone_from(&names.role);
         self.search_path.clone_from(&names.search_path);
         self.temp_relations.clone_from(&names.temp_relations);
+        self.temp_active.clone_from(&names.temp_active);
         self.standard_conforming_strings = names.standard_conforming_strings;
     }
 }
