@@ -1,5 +1,6 @@
 """The PostgreSQL servers of the corpus, and the edge in front of them."""
 
+import json
 import os
 import pwd
 import shutil
@@ -160,6 +161,8 @@ class Edge:
                 tables.add(table)
                 if column:
                     tags[table, column.strip('"')] = tag
+        known = {name: {row["column"]: row["holds"] for row in json.loads(self.run("databases", "classify", name, "--all", "--json"))}
+                 for name in NAMES}
         for table in sorted(tables):
             for column in columns(server, table):
                 schema = table if table.count(".") else f"public.{table}"
@@ -169,7 +172,8 @@ class Edge:
                     continue
                 for database in NAMES:
                     what = ["--set", tag] if tag else ["--harmless"]
-                    self.run("databases", "classify", database, name, *what)
+                    if known[database].get(name) != (tag or "harmless"):
+                        self.run("databases", "classify", database, name, *what)
 
     def stop(self):
         subprocess.run([self.writ, "dev", "stop", "--data-dir", self.directory], capture_output=True, timeout=60,

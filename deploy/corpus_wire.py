@@ -203,7 +203,7 @@ def function_call(oid, args, binary=False):
 
 # ---- scripts -------------------------------------------------------------------------------------------------------
 
-def run_script(wire, lines):
+def run_script(wire, lines, functions):
     """The protocol cases: one directive a line, sent as they come; only `wait` reads."""
     for line in lines:
         word, _, rest = line.strip().partition(" ")
@@ -214,7 +214,7 @@ def run_script(wire, lines):
         elif word == "frames":
             wire.frame_bytes = int(rest) or None
         else:
-            wire.send(directive(word, rest))
+            wire.send(directive(word, rest, functions))
 
 
 def read_until(wire, kinds):
@@ -225,7 +225,7 @@ def read_until(wire, kinds):
             return
 
 
-def directive(word, rest):
+def directive(word, rest, functions):
     if word == "query":
         return message(b"Q", cstring(rest))
     if word == "parse":
@@ -245,8 +245,8 @@ def directive(word, rest):
         what, name = rest.split(" ")
         return message(b"C", what.encode() + cstring(unnamed(name)))
     if word == "function":
-        oid, *args = rest.split(" ", 1)
-        return function_call(int(oid), [a.encode() for a in (args[0].split("|") if args else [])])
+        name, *args = rest.split(" ", 1)
+        return function_call(functions[name], [a.encode() for a in (args[0].split("|") if args else [])])
     if word == "copy-data":
         return message(b"d", rest.encode().decode("unicode_escape").encode())
     if word == "raw":

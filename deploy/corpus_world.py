@@ -14,6 +14,8 @@ class World:
         self.secrets = set()
         self.statements = []
         self.used = set()
+        # What some masked cells hold, by column and row number.
+        self.known = {}
 
     def secret(self, value):
         self.secrets.add(str(value))
@@ -50,8 +52,9 @@ class World:
         phone = None if number % 5 == 0 else self.secret("+1" + self.digits(10))
         note = None if number % 5 == 1 else f"born as {self.secret(self.word(9, 12))}" + " and so on" * self.random.randint(0, 3)
         street = self.secret(self.word(9, 13))
+        self.known["people.ssn", number] = ssn = self.ssn()
         self.insert(
-            "people", number, f"person {number}", number % 4 + 1, number * 7 % 10, self.ssn(), f"{name}@{self.word(4, 6)}.example",
+            "people", number, f"person {number}", number % 4 + 1, number * 7 % 10, ssn, f"{name}@{self.word(4, 6)}.example",
             phone, int(self.secret(self.digits(8))), f"{self.secret(self.digits(9))}.{self.digits(2)}", self.date(),
             f"{self.date()} 12:00:00+00", self.uuid(), f'{{"card": "{self.secret(self.digits(16))}", "n": {self.digits(3)}}}',
             f"{{{self.secret(self.word(9, 12))},{self.word(3, 4)}}}", "\\x" + self.secret(self.word(9, 12)).encode().hex(),
@@ -68,6 +71,7 @@ class World:
                         f"memo {number}", f"2021-0{number % 9 + 1}-11")
         for number in range(1, 21):
             code = self.secret(self.word(10, 12))
+            self.known["badges.code", number] = code
             self.insert("badges", code, number, f"2022-02-{number:02}")
             self.insert("badge_uses", number, code, f"door {number % 3}")
         at = 0

@@ -44,6 +44,35 @@ fn a_masked_query_is_sent_rewritten_and_errors_do_not_point_into_it() {
     assert_eq!(field(&seen, b'P'), None);
 }
 
+fn constraint_error(code: &str, relation: &str) -> Vec<u8> {
+    let body = format!(
+        "SERROR\0C{code}\0Mno\0DFailing row contains (7, secret).\0spublic\0t{relation}\0\0"
+    );
+    frame(b'E', body.as_bytes())
+}
+
+#[test]
+fn a_refused_row_is_quoted_only_where_nothing_in_it_is_masked() {
+    for (code, relation, quoted) in [
+        ("23514", "masked", false),
+        ("23505", "masked", false),
+        ("44000", "masked", false),
+        ("23514", "plain", true),
+        ("22P02", "masked", true),
+    ] {
+        for text in [query("allow update"), sync()] {
+            let mut rig = Rig::new();
+            rig.client(&text);
+            rig.server(&[constraint_error(code, relation), ready(b'I')].concat());
+            let seen = rig.to_client();
+            assert_eq!(tags(&seen), "EZ", "{code} {relation}");
+            assert_eq!(field(&seen, b'M').as_deref(), Some("no"));
+            let detail = field(&seen, b'D').expect("a detail");
+            assert_eq!(detail.contains("secret"), quoted, "{code} {relation}: {detail}");
+        }
+    }
+}
+
 #[test]
 fn a_strict_statement_waits_for_its_record() {
     let mut rig = Rig::new();

@@ -110,6 +110,9 @@ impl Gate for WordGate {
         let denial = Denial { reason: what.into(), next_step: next_step.into() };
         self.ruling(b"", Verdict::Deny(denial), code)
     }
+    fn hides_rows(&self, _schema: &str, relation: &str) -> bool {
+        relation == "masked"
+    }
     fn names(&self) -> &SessionNames {
         &self.names
     }

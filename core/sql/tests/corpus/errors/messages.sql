@@ -189,6 +189,7 @@ SET debug_print_plan = on;
 SELECT id FROM people WHERE ssn LIKE '4%' ORDER BY id;
 
 -- case: log statement to client
+-- paired: no
 SET client_min_messages = log;
 SET log_min_duration_statement = 0;
 SELECT count(*) FROM people WHERE ssn > '5';
