@@ -214,6 +214,10 @@ impl<G: Gate> Session<G> {
                     run.note_error(code);
                     self.finish(&run, false, cx);
                 }
+                if self.skipping {
+                    // E1: the message that waits will be skipped; the next one is decided for itself.
+                    self.abandon_admission("an error before it ended its series", cx);
+                }
             }
         }
     }

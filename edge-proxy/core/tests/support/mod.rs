@@ -74,10 +74,11 @@ impl WordGate {
                 verdict,
                 rules: vec!["word".parse().expect("rule")],
                 epoch: Epoch(self.epoch),
-                strict: word == "strict" || word == "hold",
+                strict: word.starts_with("strict") || word == "hold",
             },
             sqlstate: code,
-            rewritten: (word == "mask")
+            rewritten: word
+                .ends_with("mask")
                 .then(|| format!("masked by {}", self.epoch).into_bytes().into_boxed_slice()),
             profile: profile(&shown, self.epoch),
             touched: Arc::from([]),

@@ -233,9 +233,11 @@ SELECT pg_relation_size('people_ssn_key'), pg_relation_size('people_email');
 SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE relname = 'people';
 
 -- case: index tuples of a partial index
+-- residue: how many rows an index or a materialised view has that somebody with rights filtered by a masked column
 SELECT reltuples, relpages FROM pg_class WHERE relname = 'people_rich';
 
 -- case: matview tuples
+-- residue: how many rows an index or a materialised view has that somebody with rights filtered by a masked column
 SELECT reltuples FROM pg_class WHERE relname = 'people_mat_high';
 
 -- case: pg_stat_user_tables
@@ -243,9 +245,11 @@ SELECT reltuples FROM pg_class WHERE relname = 'people_mat_high';
 SELECT relname, n_live_tup, n_tup_ins FROM pg_stat_user_tables ORDER BY 1;
 
 -- case: matview live tuples
+-- residue: how many rows an index or a materialised view has that somebody with rights filtered by a masked column
 SELECT n_live_tup FROM pg_stat_user_tables WHERE relname = 'people_mat_high';
 
 -- case: matview row estimate by function
+-- residue: how many rows an index or a materialised view has that somebody with rights filtered by a masked column
 SELECT pg_stat_get_live_tuples('people_mat_high'::regclass);
 
 -- case: stat function columns
@@ -299,3 +303,22 @@ SELECT name, ident FROM pg_backend_memory_contexts WHERE ident LIKE '%people%';
 -- paired: no
 PREPARE p AS SELECT ssn FROM people;
 SELECT ident FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource';
+
+-- case: partial index made to be counted
+BEGIN;
+CREATE INDEX probe ON people (id) WHERE ssn > '5';
+SELECT reltuples FROM pg_class WHERE relname = 'probe';
+ROLLBACK;
+
+-- case: index made to be measured
+BEGIN;
+CREATE INDEX probe ON people (ssn);
+SELECT relpages, pg_relation_size('probe') FROM pg_class WHERE relname = 'probe';
+ROLLBACK;
+
+-- case: statistics object made to be read
+BEGIN;
+CREATE STATISTICS probe (mcv) ON level, grade FROM people;
+ANALYZE people;
+SELECT most_common_vals FROM pg_stats_ext WHERE statistics_name = 'probe';
+ROLLBACK;

@@ -125,7 +125,7 @@ wait
 sync
 wait
 
--- case: empty query
+-- case: empty query by messages
 -- mode: script
 parse - 
 bind - -
