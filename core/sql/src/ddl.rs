@@ -338,8 +338,26 @@ impl Walk<'_> {
         self.facts.defines.insert(name);
     }
 
+    /// Whether all that goes is the session's own temporary relations, as with DISCARD TEMP.
+    fn drops_own(&self, drop: &pb::DropStmt) -> bool {
+        let known = !self.names_changed && !self.definitions_changed;
+        let own = |object: &Node| {
+            let Some(NodeEnum::List(list)) = &object.node else { return false };
+            let found = match parse::strings(&list.items).as_slice() {
+                [name] => self.names.resolve(self.catalog, "", name),
+                [schema, name] => self.names.resolve(self.catalog, schema, name),
+                _ => return false,
+            };
+            found == crate::names::Resolved::Temporary
+        };
+        known
+            && is_relation(drop.remove_type())
+            && drop.behavior() != pb::DropBehavior::DropCascade
+            && drop.objects.iter().all(own)
+    }
+
     fn drop(&mut self, drop: &pb::DropStmt) {
-        self.kind(Kind::Drop);
+        self.kind(if self.drops_own(drop) { Kind::Discard } else { Kind::Drop });
         for object in &drop.objects {
             self.named(Some(object));
             let Some(NodeEnum::List(list)) = &object.node else { continue };

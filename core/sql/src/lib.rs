@@ -55,6 +55,12 @@ pub enum Rewrite {
     Text(String),
 }
 
+/// Whether an error that quotes a row of this relation would show a masked value.
+#[must_use]
+pub fn rows_are_masked(catalog: &Catalog, masks: &ColumnMasks, schema: &str, name: &str) -> bool {
+    mask::rows_are(catalog, masks, schema, name)
+}
+
 /// Analyses a text. Never fails: what is not known is in [`StatementFacts::opaque`].
 #[must_use]
 pub fn analyze(text: &str, catalog: &Catalog, names: &Names) -> Analysis {

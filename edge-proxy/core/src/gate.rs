@@ -112,6 +112,8 @@ pub trait Gate {
     ) -> Arc<Ruling>;
     /// A refusal of something that never was a readable text, such as a message over the limit.
     fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling>;
+    /// Whether an error may not quote a row of this relation, because something in it is masked.
+    fn hides_rows(&self, schema: &str, relation: &str) -> bool;
     /// The names in force.
     fn names(&self) -> &SessionNames;
     /// Sets them.

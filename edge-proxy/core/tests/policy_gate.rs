@@ -221,6 +221,16 @@ fn a_developer_reads_masked_and_writes_bounded() {
 }
 
 #[test]
+fn errors_quote_no_row_with_masked_columns() {
+    let hides = |who: &str, relation: &str| gate(who).hides_rows("public", relation);
+    assert!(hides("user:dana", "customers"));
+    assert!(!hides("user:dana", "orders"));
+    assert!(hides("user:dana", "made_behind_our_back"));
+    assert!(!gate("user:dana").hides_rows("pg_temp_3", "mine"));
+    assert!(!hides("user:ada", "customers"));
+}
+
+#[test]
 fn an_administrator_reads_unmasked() {
     assert_eq!(verdict("user:ada", "SELECT * FROM customers"), "allow");
 }

@@ -1,7 +1,8 @@
 //! Ways to a masked value. None may pass as the client wrote it.
 
-use crate::shop::outcome;
-use writ_sql::Names;
+use crate::shop::{catalog, outcome};
+use writ_model::StatementKind;
+use writ_sql::{Names, analyze};
 
 /// Each reads a masked column of `public.customers` in some way.
 pub(crate) const LEAKS: &[&str] = &[
@@ -290,4 +291,24 @@ fn names_mean_what_the_session_makes_them_mean() {
     );
     let user = Names { role: "app".to_owned(), ..names(&["$user", "public"], &[]) };
     assert_eq!(outcome(text, &user), "unchanged");
+}
+
+#[test]
+fn dropping_what_is_temporary_is_no_destruction() {
+    let names = Names { temp_relations: vec!["t".to_owned(), "u".to_owned()], ..Names::default() };
+    for (text, kind) in [
+        ("DROP TABLE t", StatementKind::Discard),
+        ("DROP TABLE IF EXISTS t, pg_temp.u", StatementKind::Discard),
+        ("DROP TABLE t CASCADE", StatementKind::Drop),
+        ("DROP TABLE t, orders", StatementKind::Drop),
+        ("DROP TABLE public.t", StatementKind::Drop),
+        ("DROP FUNCTION t", StatementKind::Drop),
+        ("SET search_path = public; DROP TABLE t", StatementKind::Drop),
+    ] {
+        let analysis = analyze(text, &catalog(), &names);
+        let kinds = &analysis.facts().kinds;
+        let both = [StatementKind::Discard, StatementKind::Drop];
+        let found: Vec<_> = both.into_iter().filter(|k| kinds.contains(k)).collect();
+        assert_eq!(found, [kind], "{text}");
+    }
 }

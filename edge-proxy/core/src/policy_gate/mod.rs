@@ -340,6 +340,13 @@ impl Gate for PolicyGate {
         Arc::new(profile::ruling(b"", facts, decision, sqlstate, None, &masks, self.sensitive()))
     }
 
+    fn hides_rows(&self, schema: &str, relation: &str) -> bool {
+        match &self.scope.masks {
+            Ok(masks) => writ_sql::rows_are_masked(self.catalog(), masks, schema, relation),
+            Err(_) => true,
+        }
+    }
+
     fn names(&self) -> &SessionNames {
         &self.names
     }
