@@ -6,13 +6,17 @@
 mod checks;
 mod column;
 mod dates;
+mod digits;
 mod embedded;
 mod hints;
+mod identity;
+mod numbers;
 mod pattern;
 mod people;
 mod shapes;
 mod table;
 mod tags;
+mod tokens;
 
 pub use column::classify;
 pub use table::classify_table;

@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     BirthDate,
     NationalId,
     Ip,
+    Mac,
+    Location,
     Special,
     FreeText,
     Card,
@@ -33,6 +35,8 @@ impl Kind {
             Self::BirthDate => "pii.birth_date",
             Self::NationalId => "pii.national_id",
             Self::Ip => "pii.ip",
+            Self::Mac => "pii.mac",
+            Self::Location => "pii.location",
             Self::Special => "pii.special",
             Self::FreeText => "pii.free_text",
             Self::Card => "payment.card",
@@ -49,6 +53,9 @@ impl Kind {
 
     /// Whether a table with such a column is about people, so that its doubtful columns are closed.
     pub(crate) fn is_about_people(self) -> bool {
-        !matches!(self, Self::Ip | Self::Password | Self::Key | Self::Unclassified)
+        !matches!(
+            self,
+            Self::Ip | Self::Mac | Self::Location | Self::Password | Self::Key | Self::Unclassified
+        )
     }
 }
