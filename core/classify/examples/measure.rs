@@ -1,13 +1,13 @@
 //! Measures the classifier on labelled columns, as `loadtest/classify` writes them.
 //!
-//! Usage: `measure DIRECTORY [--misses]`: DIRECTORY has `columns.jsonl`. The result is Markdown on standard output.
+//! Usage: `measure DIRECTORY [--misses]`: DIRECTORY has `columns.jsonl` and `texts.jsonl`. The result is Markdown on standard output.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
 use serde_json::Value;
-use writ_classify::{ColumnSample, classify_table};
+use writ_classify::{ColumnSample, Scanner, classify_table};
 use writ_model::ColumnRef;
 
 /// Right and wrong judgements of one group of columns.
@@ -125,6 +125,97 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "{columns} columns of {bytes} bytes in {seconds:.2} s: {:.1} MB/s, {:.2} ms a column",
         bytes as f64 / 1e6 / seconds,
         seconds * 1e3 / columns as f64
+    );
+    texts(&fs::read_to_string(format!("{directory}/texts.jsonl"))?, misses)?;
+    look_alike_cells(&text, misses)
+}
+
+/// How often the scanner is right about texts, and how fast it is.
+fn texts(lines: &str, misses: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let scanner = Scanner::new();
+    let mut scores: BTreeMap<String, Score> = BTreeMap::new();
+    let (mut clean, mut dirty) = (Vec::new(), Vec::new());
+    for line in lines.lines() {
+        let labelled: Value = serde_json::from_str(line)?;
+        let text = labelled["text"].as_str().unwrap_or_default().to_owned();
+        let expected = labelled["label"].as_str();
+        let found = scanner.find(text.as_bytes()).next().map(|found| found.kind.as_str());
+        scores.entry(expected.unwrap_or("clean").to_owned()).or_default().add(expected, found, 1);
+        scores.entry("all".to_owned()).or_default().add(expected, found, 1);
+        if misses && expected != found {
+            eprintln!("text: expected {expected:?}, found {found:?}: {text:?}");
+        }
+        if expected.is_none() { clean.push(text) } else { dirty.push(text) }
+    }
+    println!("\n| texts with | number | precision | recall | F1 |");
+    println!("|---|---|---|---|---|");
+    for (kind, score) in scores.iter().filter(|(kind, _)| *kind != "clean") {
+        println!("| {kind} | {} |", score.line());
+    }
+    if let Some(clean) = scores.get("clean") {
+        println!(
+            "\n{} of {} texts without anything were found to have something.",
+            clean.false_cells, clean.cells
+        );
+    }
+    let tenth: Vec<String> = clean
+        .chunks(9)
+        .zip(dirty.iter().cycle())
+        .flat_map(|(nine, one)| nine.iter().chain([one]).cloned())
+        .collect();
+    println!("\n| scanned, text by text | MB/s on one core |");
+    println!("|---|---|");
+    println!("| clean | {:.0} |", speed(&scanner, &clean));
+    println!("| one text in ten with a find | {:.0} |", speed(&scanner, &tenth));
+    Ok(())
+}
+
+/// Megabytes a second, the median of some rounds.
+fn speed(scanner: &Scanner, texts: &[String]) -> f64 {
+    const ROUNDS: usize = 9;
+    const BYTES_MIN: usize = 64_000_000;
+    let bytes: usize = texts.iter().map(String::len).sum();
+    let repeats = BYTES_MIN / bytes.max(1) + 1;
+    let mut rates: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            let mut finds = 0;
+            for _ in 0..repeats {
+                finds +=
+                    texts.iter().map(|text| scanner.find(text.as_bytes()).count()).sum::<usize>();
+            }
+            std::hint::black_box(finds);
+            (bytes * repeats) as f64 / 1e6 / start.elapsed().as_secs_f64()
+        })
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    rates.get(ROUNDS / 2).copied().unwrap_or(0.0)
+}
+
+/// How many cells of harmless columns the scanner would mask.
+fn look_alike_cells(tables: &str, misses: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let scanner = Scanner::new();
+    let (mut cells, mut found) = (0_usize, 0_usize);
+    for line in tables.lines() {
+        let table: Value = serde_json::from_str(line)?;
+        for (sample, column) in samples(&table).ok_or("a table without the expected fields")? {
+            if column["group"] != "look-alike" {
+                continue;
+            }
+            for value in &sample.values {
+                cells += 1;
+                if let Some(find) = scanner.find(value.as_bytes()).next() {
+                    found += 1;
+                    if misses {
+                        eprintln!("cell: {} of {}: {value:?}", find.kind.as_str(), column["what"]);
+                    }
+                }
+            }
+        }
+    }
+    println!(
+        "\nThe scanner alone finds something in {found} of {cells} look-alike cells: {:.1} of 10,000.",
+        found as f64 * 1e4 / cells as f64
     );
     Ok(())
 }

@@ -66,26 +66,40 @@ pub(crate) fn card_shape(text: &str) -> bool {
     grouped_digits(text).is_some_and(|digits| (13..=19).contains(&digits.len()))
 }
 
-/// Whether `text` is an IBAN with a right checksum; spaces are allowed.
-pub(crate) fn iban(text: &str) -> bool {
-    let compact: String = text.chars().filter(|c| *c != ' ').collect::<String>().to_uppercase();
-    let (Some(country), Some(check), Some(rest)) =
-        (compact.get(..2), compact.get(2..4), compact.get(4..))
-    else {
-        return false;
-    };
-    if !(11..=30).contains(&rest.len())
-        || !country.bytes().all(|b| b.is_ascii_uppercase())
-        || !check.bytes().all(|b| b.is_ascii_digit())
-    {
-        return false;
-    }
+/// The longest IBAN, in bytes.
+pub(crate) const IBAN_MAX: usize = 34;
+
+/// How long the IBANs of each country are: its two letters, and the length.
+const IBAN_LENGTHS: &str = "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 \
+DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 \
+KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 \
+QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30";
+
+/// How long the IBANs of `country` are; `None` where it has none.
+pub(crate) fn iban_length(country: &[u8]) -> Option<usize> {
+    IBAN_LENGTHS
+        .as_bytes()
+        .chunks(5)
+        .find(|entry| entry.starts_with(country))
+        .and_then(|entry| std::str::from_utf8(entry.get(2..4)?).ok()?.parse().ok())
+}
+
+/// Whether `compact` (capitals and digits only) passes the check of an IBAN.
+pub(crate) fn iban_check(compact: &[u8]) -> bool {
+    let (Some(head), Some(body)) = (compact.get(..4), compact.get(4..)) else { return false };
     let mut remainder = 0_u32;
-    for c in rest.chars().chain(country.chars()).chain(check.chars()) {
-        let Some(value) = c.to_digit(36) else { return false };
+    for byte in body.iter().chain(head) {
+        let Some(value) = char::from(*byte).to_digit(36) else { return false };
         remainder = (remainder * if value > 9 { 100 } else { 10 } + value) % 97;
     }
     remainder == 1
+}
+
+/// Whether `text` is an IBAN with a right checksum; spaces are allowed.
+pub(crate) fn iban(text: &str) -> bool {
+    let compact: Vec<u8> =
+        text.bytes().filter(|b| *b != b' ').map(|b| b.to_ascii_uppercase()).collect();
+    compact.get(..2).and_then(iban_length) == Some(compact.len()) && iban_check(&compact)
 }
 
 /// The sum of `digits` times `weights`; `None` where the lengths differ or something is no digit.

@@ -72,6 +72,13 @@ pub(crate) fn schemes() -> impl Iterator<Item = &'static Scheme> {
     letters::SCHEMES.iter().chain(&europe::SCHEMES).chain(&world::SCHEMES)
 }
 
+/// Whether `text`, found in other text, is one by its letters or separators; digits alone could be anything.
+pub(crate) fn in_text(text: &str) -> bool {
+    let lettered = || letters::SCHEMES.iter().any(|scheme| scheme.fits(text, false));
+    let marked = !text.bytes().all(|b| b.is_ascii_digit());
+    marked && (lettered() || europe::in_text(text) || world::in_text(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,22 @@ pub(super) const SCHEMES: [Scheme; 19] = [
     Scheme::digits("Hungarian personal number", 11, hungarian),
 ];
 
+/// Whether `text` is one whose separators stand where that number has them.
+pub(super) fn in_text(text: &str) -> bool {
+    let sign_at = |place: usize| text.as_bytes().get(place).copied();
+    let Some(digits) = Digits::of(text) else { return false };
+    match (text.len(), sign_at(6)) {
+        (11, Some(b'-' | b'+')) => swedish(&digits) && digits.as_slice().len() == 10,
+        (11, Some(b'/')) => czech(&digits) && digits.as_slice().len() == 10,
+        (12, Some(b'-')) => latvian(&digits) && digits.as_slice().len() == 11,
+        (15, _) => {
+            let signs = (sign_at(2), sign_at(5), sign_at(8), sign_at(12));
+            signs == (Some(b'.'), Some(b'.'), Some(b'-'), Some(b'.')) && belgian(&digits)
+        }
+        _ => false,
+    }
+}
+
 fn german_tax_id(digits: &Digits) -> bool {
     let Some([body @ .., _]) = digits.exactly::<11>() else { return false };
     // Of the first ten digits one stands twice or three times, and no other more than once.

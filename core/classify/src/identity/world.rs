@@ -14,6 +14,14 @@ pub(super) const SCHEMES: [Scheme; 8] = [
     Scheme::grouped("Ukrainian tax number", 10, ukrainian),
 ];
 
+/// Whether `text` is one whose separators stand where that number has them.
+pub(super) fn in_text(text: &str) -> bool {
+    let sign_at = |place: usize| text.as_bytes().get(place).copied();
+    text.len() == 14
+        && (sign_at(3), sign_at(7), sign_at(11)) == (Some(b'.'), Some(b'.'), Some(b'-'))
+        && Digits::of(text).is_some_and(|digits| brazilian(&digits))
+}
+
 fn brazilian(digits: &Digits) -> bool {
     let Some([first, rest @ ..]) = digits.exactly::<11>() else { return false };
     let all = digits.as_slice();
