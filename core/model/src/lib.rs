@@ -2,6 +2,7 @@
 //! approvals and SQLSTATEs. Pure: no IO, no clock, no randomness; every plane shares these words.
 
 pub mod approval;
+pub mod behind;
 pub mod catalog;
 pub mod config;
 pub mod decision;
@@ -14,6 +15,7 @@ pub mod sqlstate;
 pub mod time;
 
 pub use approval::{Binding, BindingDigest};
+pub use behind::Behind;
 pub use catalog::{Catalog, Column, Function, Relation, RelationKind};
 pub use decision::{Decision, Denial, HoldTerms, Verdict};
 pub use facts::{OpaqueReason, RelationUse, StatementFacts, StatementKind};
