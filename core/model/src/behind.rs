@@ -50,14 +50,14 @@ pub struct Cast {
     pub function: u32,
 }
 
-/// A domain with a CHECK or a default that calls functions that users made.
+/// A domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Domain {
     /// The domain, as `format_type` prints it.
     pub name: String,
     /// The type below it.
     pub base: String,
-    /// The oids of those functions.
+    /// The oids of functions that users made and that its CHECKs and its default call.
     pub functions: Vec<u32>,
 }
 
@@ -79,6 +79,8 @@ pub enum HookEvent {
     Trigger,
     /// A rule takes the place of a change. It has no function: what it does is not known.
     Rule,
+    /// Row security holds for the owner too. It has no function.
+    Forced,
 }
 
 /// One function that runs behind one relation.
@@ -90,7 +92,7 @@ pub struct Hook {
     pub event: HookEvent,
     /// The column that it fills; 0 where it fills none.
     pub column: i16,
-    /// The function's oid; 0 for a rule.
+    /// The function's oid; 0 where there is none.
     pub function: u32,
     /// For triggers: the arguments that its function is given.
     pub arguments: Vec<String>,

@@ -101,6 +101,8 @@ impl Walk<'_> {
             let (found, entry) = walk.target(relation);
             let mut columns = assigned(&insert.cols);
             if columns.is_empty() {
+                // Columns without a value at the end of the list get their defaults.
+                walk.see_defaults();
                 columns = all_columns(found.as_ref());
             }
             for column in &mut insert.cols {

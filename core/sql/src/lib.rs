@@ -8,6 +8,8 @@
 //! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
+mod behind;
+mod bodies;
 mod bounds;
 mod calls;
 mod change;
@@ -99,6 +101,7 @@ fn walk_all(walk: &mut Walk<'_>, tree: &mut pb::ParseResult) {
         walk.names_changed |= session.contains(&SessionEffect::Names)
             || session.contains(&SessionEffect::TransactionEnd);
     }
+    walk.settle();
     if walk.facts.statements == 0 {
         walk.facts.kinds.insert(StatementKind::Empty);
     }

@@ -43,6 +43,9 @@ impl Walk<'_> {
             if let Some(into) = select.into_clause.as_mut() {
                 walk.note_into(into);
             }
+            if select.larg.is_some() || !select.values_lists.is_empty() {
+                walk.see_mixing();
+            }
             // The arms of a set operation are queries of their own.
             select.larg.children(walk);
             select.rarg.children(walk);
@@ -217,6 +220,9 @@ impl Walk<'_> {
         for column in parse::strings(&join.using_clause) {
             self.join_column(left, &column);
             self.join_column(right, &column);
+        }
+        if join.is_natural || !join.using_clause.is_empty() {
+            self.operator_named("=");
         }
         if join.is_natural {
             self.natural(left, right);

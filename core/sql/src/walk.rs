@@ -13,7 +13,7 @@ use crate::children::{Children, Visitor, descend};
 use crate::limits::Depth;
 use crate::names::{Names, Resolved};
 use crate::scope::{Entry, Hit, Level, SYSTEM_COLUMNS, Source, family};
-use crate::{mask, parse, system};
+use crate::{behind, bodies, mask, parse, system};
 
 /// Views over views are followed this deep.
 const VIEW_DEPTH_MAX: usize = 16;
@@ -63,6 +63,8 @@ pub(crate) struct Walk<'a> {
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
     writing_view: bool,
+    pub(crate) seen: behind::Seen,
+    pub(crate) bodies: bodies::Bodies,
 }
 
 impl<'a> Walk<'a> {
@@ -92,6 +94,8 @@ impl<'a> Walk<'a> {
             view_expansions: 0,
             views_seen: BTreeSet::new(),
             writing_view: false,
+            seen: behind::Seen::default(),
+            bodies: bodies::Bodies::default(),
         }
     }
 
@@ -103,6 +107,25 @@ impl<'a> Walk<'a> {
                 .collect()
         };
         StatementFacts { reads: uses(self.reads), writes: uses(self.writes), ..self.facts }
+    }
+
+    /// The oids of the relations that are read.
+    pub(crate) fn read_oids(&self) -> Vec<u32> {
+        self.reads.values().map(|(oid, _)| *oid).collect()
+    }
+
+    /// The oids of the relations that are written, with the columns.
+    pub(crate) fn written(&self) -> Vec<(u32, BTreeSet<String>)> {
+        self.writes.values().cloned().collect()
+    }
+
+    /// Counts what another text reads as read by this one.
+    pub(crate) fn include_reads(&mut self, facts: &StatementFacts) {
+        for read in &facts.reads {
+            let uses = self.reads.entry((read.schema.clone(), read.name.clone())).or_default();
+            uses.0 = read.oid;
+            uses.1.extend(read.columns.iter().cloned());
+        }
     }
 
     pub(crate) fn opaque(&mut self, reason: OpaqueReason) {
@@ -175,7 +198,7 @@ impl<'a> Walk<'a> {
         for member in family(self.catalog, relation, only) {
             note(&mut self.writes, member, columns);
         }
-        if relation.has_triggers {
+        if relation.has_triggers && !self.catalog.knows_behind() {
             let name = format!("triggers of {}.{}", relation.schema, relation.name);
             self.opaque(OpaqueReason::UntrustedFunction(name));
         }
@@ -468,12 +491,22 @@ impl Visitor for Walk<'_> {
                 expression.children(self);
             }
             NodeEnum::SubLink(link) => {
+                if link.oper_name.is_empty() && link.testexpr.is_some() {
+                    self.operator_named("=");
+                }
                 self.operator(&link.oper_name);
                 link.children(self);
             }
             NodeEnum::SortBy(sort) => {
                 self.operator(&sort.use_op);
                 sort.children(self);
+            }
+            NodeEnum::CaseExpr(case) => {
+                if case.arg.is_some() {
+                    self.operator_named("=");
+                }
+                self.see_mixing();
+                case.children(self);
             }
             NodeEnum::AIndirection(access) => {
                 for name in parse::strings(&access.indirection) {
@@ -494,6 +527,15 @@ impl Visitor for Walk<'_> {
             | NodeEnum::JsonTable(_)
             | NodeEnum::JoinExpr(_) => self.range(node),
             other => {
+                match other {
+                    NodeEnum::SetToDefault(_) => self.see_defaults(),
+                    NodeEnum::CoalesceExpr(_)
+                    | NodeEnum::MinMaxExpr(_)
+                    | NodeEnum::AArrayExpr(_) => {
+                        self.see_mixing();
+                    }
+                    _ => {}
+                }
                 if let Err(name) = descend(other, self) {
                     self.opaque(OpaqueReason::UnknownNode(name.to_owned()));
                 }
@@ -508,5 +550,9 @@ impl Visitor for Walk<'_> {
 
     fn select(&mut self, select: &mut pb::SelectStmt) {
         self.select_stmt(select);
+    }
+
+    fn type_name(&mut self, name: &pb::TypeName) {
+        self.see_type(name);
     }
 }

@@ -92,6 +92,7 @@ fn hook(row: HookRow) -> Result<Hook, CatalogError> {
         "policy" => HookEvent::Policy,
         "trigger" => HookEvent::Trigger,
         "rule" => HookEvent::Rule,
+        "forced" => HookEvent::Forced,
         _ => return Err(CatalogError::Letter { what: "hook", letter: event }),
     };
     let arguments = arguments.map_or_else(Vec::new, |hex| trigger_arguments(&hex));

@@ -44,10 +44,11 @@
       WHERE k.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
     'domains', (
       SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
-          pg_catalog.format_type(y.oid, NULL), pg_catalog.format_type(y.typbasetype, NULL), u.functions)),
+          pg_catalog.format_type(y.oid, NULL), pg_catalog.format_type(y.typbasetype, NULL),
+          COALESCE(u.functions, '[]'::pg_catalog.json))),
         '[]'::pg_catalog.json)
       FROM pg_catalog.pg_type AS y
-      JOIN (
+      LEFT JOIN (
         SELECT COALESCE(k.contypid, d.objid) AS oid, pg_catalog.json_agg(DISTINCT
             COALESCE(o.oprcode::pg_catalog.oid, d.refobjid)::pg_catalog.int8) AS functions
         FROM pg_catalog.pg_depend AS d
@@ -59,7 +60,8 @@
           AND d.refclassid OPERATOR(pg_catalog.=) ANY ('{1255,2617}'::pg_catalog.oid[])
         GROUP BY 1
       ) AS u ON u.oid OPERATOR(pg_catalog.=) y.oid
-      WHERE y.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char"),
+      WHERE y.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char"
+        AND y.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
     'hooks', (
       SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
           h.relation::pg_catalog.int8, h.event, h.filled, h.function::pg_catalog.int8,
@@ -111,6 +113,9 @@
         FROM pg_catalog.pg_rewrite AS r
         WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN'::pg_catalog.name
           AND r.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+        UNION
+        SELECT c.oid, 'forced', 0::pg_catalog.int2, NULL, 0::pg_catalog.oid
+        FROM pg_catalog.pg_class AS c WHERE c.relforcerowsecurity
       ) AS h),
     'dependences', (
       SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
