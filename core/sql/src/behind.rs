@@ -249,7 +249,10 @@ impl Walk<'_> {
         if casts.is_empty() && domains.is_empty() {
             return;
         }
-        let written: Vec<u32> = self.written().into_iter().map(|(oid, _)| oid).collect();
+        let mut written: Vec<u32> = self.written().into_iter().map(|(oid, _)| oid).collect();
+        // A value of a relation's row type can be made without the relation.
+        let rows = catalog.relations().iter().filter(|r| self.seen.types.contains(&r.name));
+        written.extend(rows.map(|r| r.oid));
         let mut used = self.read_oids();
         used.extend(&written);
         let (used, made) = (self.types_of(&used), self.types_of(&written));
@@ -275,11 +278,11 @@ impl Walk<'_> {
     /// The types of the columns of relations and of what those are made of; whether inside of another value.
     fn types_of(&self, relations: &[u32]) -> BTreeMap<String, bool> {
         let mut found = BTreeMap::new();
-        let mut next: Vec<(String, bool)> = Vec::new();
+        let (mut next, mut rows): (Vec<(String, bool)>, Vec<(String, bool)>) = Default::default();
         let relations = relations.iter().filter_map(|oid| self.catalog.relation_by_oid(*oid));
         for relation in relations {
             next.extend(relation.columns.iter().map(|c| (c.type_name.clone(), false)));
-            next.push((format!("{}.{}", relation.schema, relation.name), true));
+            rows.push((format!("{}.{}", relation.schema, relation.name), true));
         }
         while let Some((name, inside)) = next.pop() {
             if !name.contains('.') {
@@ -300,6 +303,7 @@ impl Walk<'_> {
             }
             found.insert(name, inside);
         }
+        found.extend(rows);
         found
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Bodies {
     known: BTreeMap<u32, Option<Rc<StatementFacts>>>,
     open: BTreeSet<u32>,
     depth: usize,
+    /// The session's names, where those at hand are a definition's.
+    pub(crate) session: Option<Names>,
 }
 
 impl Walk<'_> {
@@ -158,12 +160,13 @@ impl Walk<'_> {
 
     /// How names are found while the function runs: as the caller finds them, unless it has settings of its own.
     fn names_inside(
-        &self,
+        &mut self,
         function: &Function,
         body: &FunctionBody,
         resolved: bool,
     ) -> Option<Names> {
-        let mut names = self.names.clone();
+        // Bodies that are text are resolved when they run: see `Walk::expand_view`.
+        let mut names = self.bodies.session.get_or_insert_with(|| self.names.clone()).clone();
         if resolved {
             names.search_path.clear();
         }

@@ -261,7 +261,9 @@ impl<'a> Walk<'a> {
     /// Whether a view shows masked columns of the relations below it.
     pub(crate) fn view_reaches(&self, view: &Relation, masks: &ColumnMasks) -> bool {
         let mut below = Walk::new(self.catalog, &self.names, None);
+        below.bodies.session.clone_from(&self.bodies.session);
         below.follow_view(view);
+        below.settle();
         let facts = below.into_facts();
         !facts.opaque.is_empty() || mask::touched(self.catalog, masks, &facts)
     }
@@ -297,6 +299,9 @@ impl<'a> Walk<'a> {
         // The definition's names do not follow the session's search path: see `resolve`.
         let of_definition = Names { search_path: Vec::new(), ..Names::default() };
         let names = std::mem::replace(&mut self.names, of_definition);
+        if self.bodies.session.is_none() {
+            self.bodies.session = Some(names.clone());
+        }
         let levels = std::mem::take(&mut self.levels);
         let ctes = std::mem::take(&mut self.ctes);
         let changed = std::mem::replace(&mut self.names_changed, false);
