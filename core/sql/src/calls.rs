@@ -161,6 +161,7 @@ impl Walk<'_> {
 
     /// Notes that a setting changes.
     pub(crate) fn setting(&mut self, setting: &str) {
+        self.facts.settings.insert(setting.to_owned());
         match session::meaning(setting) {
             session::Meaning::Harmless => self.kind(StatementKind::Set),
             session::Meaning::Names => {

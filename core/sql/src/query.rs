@@ -369,11 +369,15 @@ impl Walk<'_> {
             self.refuse(format!("{}.{}: a definition would store it", found.schema, found.name));
             return None;
         }
-        if reaches && found.kind != RelationKind::View {
+        let stored = found.kind != RelationKind::View;
+        if reaches && stored && self.closed_store(found, masks) {
             self.refuse(format!("{}.{} stores masked values", found.schema, found.name));
             return None;
         }
-        let inner = match (&found.definition, reaches) {
+        if masked.is_empty() && stored {
+            return None;
+        }
+        let inner = match (&found.definition, reaches && !stored) {
             (Some(definition), true) => match self.expand_view(found, definition) {
                 Ok(select) => Some(select),
                 Err(reason) => {

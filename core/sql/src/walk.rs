@@ -252,7 +252,10 @@ impl<'a> Walk<'a> {
     pub(crate) fn refuse_masked(&mut self, relation: &Relation, columns: &[String], why: &str) {
         let Some(masks) = self.masks else { return };
         let masked = mask::of(self.catalog, masks, relation, false);
-        let view = relation.definition.is_some() && self.view_reaches(relation, masks);
+        let view = relation.definition.is_some()
+            && self.view_reaches(relation, masks)
+            && (relation.kind == writ_model::RelationKind::View
+                || self.closed_store(relation, masks));
         if view || columns.iter().any(|c| masked.contains_key(c)) {
             self.refuse(format!("{}.{}: {why}", relation.schema, relation.name));
         }
@@ -260,12 +263,17 @@ impl<'a> Walk<'a> {
 
     /// Whether a view shows masked columns of the relations below it.
     pub(crate) fn view_reaches(&self, view: &Relation, masks: &ColumnMasks) -> bool {
+        let facts = self.facts_below(view);
+        !facts.opaque.is_empty() || mask::touched(self.catalog, masks, &facts)
+    }
+
+    /// What a view's definition does.
+    pub(crate) fn facts_below(&self, view: &Relation) -> StatementFacts {
         let mut below = Walk::new(self.catalog, &self.names, None);
         below.bodies.session.clone_from(&self.bodies.session);
         below.follow_view(view);
         below.settle();
-        let facts = below.into_facts();
-        !facts.opaque.is_empty() || mask::touched(self.catalog, masks, &facts)
+        below.into_facts()
     }
 
     /// Notes what a view's definition reads.

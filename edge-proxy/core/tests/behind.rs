@@ -5,11 +5,14 @@
 #[allow(dead_code)]
 mod server;
 
+use std::collections::BTreeSet;
+
 use server::Server;
 use writ_edge_core::catalog::{CATALOG_QUERY, parse_catalog};
+use writ_model::lineage::SourceColumn;
 use writ_model::mask::ColumnMask;
 use writ_model::{Catalog, ColumnMasks, MaskKind};
-use writ_sql::{Names, Rewrite, analyze};
+use writ_sql::{Names, Rewrite, analyze, derived_columns};
 
 const SCHEMA: &str = r#"
 CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, email varchar(40) UNIQUE, ssn varchar(5));
@@ -64,6 +67,175 @@ CREATE AGGREGATE glue (text) (SFUNC = textcat, STYPE = text);
 CREATE AGGREGATE leaky (text) (SFUNC = textcat, STYPE = text, FINALFUNC = leak);
 CREATE VIEW equal AS SELECT id FROM customers WHERE name === 'x';
 "#;
+
+const KEYS: &str = "
+CREATE TABLE customers (id int PRIMARY KEY, tenant int, email text, ssn text UNIQUE, credit int, spent int,
+  UNIQUE (tenant, email), CHECK (spent < credit));
+CREATE UNIQUE INDEX lowered ON customers (lower(email)) WHERE tenant > 1;
+CREATE TABLE bans (ssn text REFERENCES customers (ssn), why text, EXCLUDE (why WITH =));
+CREATE TABLE visits (id int PRIMARY KEY, customer int REFERENCES customers (id));
+";
+
+/// Statements, and the constraints through which they ask about masked values.
+const PROBES: &[(&str, &[&str])] = &[
+    ("INSERT INTO customers (id, ssn) VALUES (1, 'x')", &["customers_ssn_key"]),
+    (
+        "INSERT INTO customers (id, ssn) VALUES (1, 'x') ON CONFLICT DO NOTHING",
+        &["customers_ssn_key"],
+    ),
+    ("UPDATE customers SET ssn = 'x' WHERE id = 1", &["customers_ssn_key"]),
+    ("UPDATE customers SET email = 'x' WHERE id = 1", &["customers_tenant_email_key", "lowered"]),
+    ("UPDATE customers SET tenant = 2 WHERE id = 1", &["customers_tenant_email_key", "lowered"]),
+    ("UPDATE customers SET spent = 2 WHERE id = 1", &["customers_check"]),
+    ("UPDATE customers SET spent = 2, credit = 3 WHERE id = 1", &[]),
+    ("INSERT INTO customers (id, spent, credit) VALUES (1, 2, 3)", &[]),
+    ("INSERT INTO bans (ssn) VALUES ('x')", &["bans_ssn_fkey"]),
+    ("INSERT INTO bans (why) VALUES ('x')", &[]),
+    ("COPY customers (id, ssn) FROM STDIN", &["customers_ssn_key"]),
+    ("INSERT INTO customers (id) VALUES (1)", &[]),
+    ("INSERT INTO visits VALUES (1, 1)", &[]),
+    ("DELETE FROM visits WHERE id = 1", &[]),
+    ("DELETE FROM customers WHERE id = 1", &[]),
+    ("SELECT id FROM customers", &[]),
+];
+
+#[test]
+fn constraints_that_answer_about_masked_values_are_found() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(KEYS), "");
+    let catalog = catalog(&server);
+    let mut masks = ColumnMasks::default();
+    for column in ["email", "ssn", "credit"] {
+        let mask = ColumnMask { kind: MaskKind::Redact, tag: "pii.x".parse().expect("a tag") };
+        masks.insert("public", "customers", column, mask);
+    }
+    for (text, want) in PROBES {
+        let oracles = analyze(text, &catalog, &Names::default()).oracles(&catalog, &masks);
+        let names = oracles.iter().filter_map(|o| o.detail().rsplit('.').next());
+        assert_eq!(names.collect::<Vec<_>>(), *want, "{text}");
+    }
+    // Whoever sees the columns asks about nothing.
+    let open = ColumnMasks::default();
+    assert!(analyze(PROBES[0].0, &catalog, &Names::default()).oracles(&catalog, &open).is_empty());
+}
+
+/// Columns that hold what other columns hold.
+const COPIES: &str = r#"
+CREATE TABLE people (id int PRIMARY KEY, email text, ssn text, note text, touched timestamptz,
+  domain text GENERATED ALWAYS AS (split_part(email, '@', 2)) STORED, plus int GENERATED ALWAYS AS (id + 1) STORED,
+  ssn_copy text, search tsvector, doc jsonb, low text, first_note text);
+CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$
+  DECLARE s text;
+  BEGIN
+    NEW.touched := now();
+    NEW.low = lower(NEW.note);
+    s := NEW.ssn;
+    IF NEW.ssn_copy IS NULL THEN NEW.ssn_copy := s; END IF;
+    NEW.doc := to_jsonb(NEW);
+    RETURN NEW;
+  END $$;
+CREATE TRIGGER fill BEFORE INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION fill();
+CREATE TRIGGER search BEFORE INSERT OR UPDATE ON people FOR EACH ROW
+  EXECUTE FUNCTION tsvector_update_trigger(search, 'pg_catalog.simple', email, note);
+CREATE FUNCTION newest() RETURNS text LANGUAGE sql STABLE AS 'SELECT max(ssn) FROM people';
+ALTER TABLE people ALTER first_note SET DEFAULT newest();
+INSERT INTO people (id, email, ssn, note) VALUES (1, 'c@canary', 'CANAR', 'n');
+CREATE VIEW mails AS SELECT id, lower(email) AS m FROM people;
+CREATE MATERIALIZED VIEW by_id AS SELECT p.id, m.m AS mail, p.note FROM people p JOIN mails m USING (id);
+CREATE MATERIALIZED VIEW counted AS SELECT note, count(*) AS n, max(email) AS top FROM people GROUP BY note;
+CREATE MATERIALIZED VIEW grouped AS SELECT email, count(*) AS n FROM people GROUP BY email;
+CREATE MATERIALIZED VIEW picked AS SELECT id FROM people WHERE ssn LIKE '1%';
+CREATE MATERIALIZED VIEW looked AS SELECT id, newest() AS n FROM people;
+CREATE MATERIALIZED VIEW twice AS SELECT mail AS again, id FROM by_id;
+"#;
+
+fn name(catalog: &Catalog, at: SourceColumn) -> String {
+    let relation = catalog.relation_by_oid(at.relation).expect("a relation");
+    let column = relation.columns.iter().find(|c| c.number == at.column).expect("a column");
+    format!("{}.{}", relation.name, column.name)
+}
+
+#[test]
+fn copies_of_columns_are_found() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(COPIES), "");
+    let catalog = catalog(&server);
+    let found: BTreeSet<String> = derived_columns(&catalog)
+        .into_iter()
+        .map(|d| format!("{} {}", name(&catalog, d.column), name(&catalog, d.from)))
+        .collect();
+    let has = |pair: &str| found.contains(pair);
+    for pair in [
+        "people.domain people.email",
+        "people.plus people.id",
+        "people.low people.note",
+        "people.ssn_copy people.ssn",
+        "people.doc people.ssn",
+        "people.doc people.email",
+        "people.search people.email",
+        "people.first_note people.ssn",
+        "by_id.mail people.email",
+        "by_id.note people.note",
+        "counted.top people.email",
+        "grouped.email people.email",
+        "twice.again by_id.mail",
+    ] {
+        assert!(has(pair), "{pair}: {found:#?}");
+    }
+    for column in ["people.touched", "people.email", "people.ssn", "counted.n"] {
+        assert!(
+            !found.iter().any(|f| f.starts_with(&format!("{column} "))),
+            "{column}: {found:#?}"
+        );
+    }
+    assert!(!has("people.low people.ssn") && !has("people.plus people.ssn"), "{found:#?}");
+}
+
+#[test]
+fn a_materialised_view_is_open_where_its_masks_cover_it() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(COPIES), "");
+    let catalog = catalog(&server);
+    let mut masks = ColumnMasks::default();
+    for (relation, column) in [
+        ("people", "email"),
+        ("people", "ssn"),
+        ("by_id", "mail"),
+        ("counted", "top"),
+        ("grouped", "email"),
+        ("twice", "again"),
+    ] {
+        let mask = ColumnMask { kind: MaskKind::Redact, tag: "pii.x".parse().expect("a tag") };
+        masks.insert("public", relation, column, mask);
+    }
+    let run = |text: &str| {
+        let analysis = analyze(text, &catalog, &Names::default());
+        assert!(analysis.facts().opaque.is_empty(), "{text}: {:?}", analysis.facts().opaque);
+        match analysis.rewrite(&catalog, &Names::default(), &masks) {
+            Ok(Rewrite::Unchanged) => server.script(text),
+            Ok(Rewrite::Text(text)) => server.script(&text),
+            Err(reason) => reason.detail().to_owned(),
+        }
+    };
+    assert_eq!(run("SELECT id, mail, note FROM by_id"), "1|***|n\n");
+    assert_eq!(run("SELECT id FROM by_id WHERE mail = 'c@canary'"), "");
+    assert_eq!(run("SELECT note, n, top FROM counted"), "n|1|***\n");
+    assert_eq!(run("SELECT * FROM twice"), "***|1\n");
+    // Which rows are there, or how many, depends on masked cells; or nobody knows.
+    for (text, view) in [
+        ("SELECT n FROM grouped", "grouped"),
+        ("SELECT id FROM picked", "picked"),
+        ("SELECT id FROM looked", "looked"),
+    ] {
+        assert_eq!(run(text), format!("public.{view} stores masked values"));
+    }
+    // Without masks of its own a view over masked columns stays closed.
+    let mut fewer = ColumnMasks::default();
+    let mask = ColumnMask { kind: MaskKind::Redact, tag: "pii.x".parse().expect("a tag") };
+    fewer.insert("public", "people", "email", mask);
+    let analysis = analyze("SELECT id FROM by_id", &catalog, &Names::default());
+    assert!(analysis.rewrite(&catalog, &Names::default(), &fewer).is_err());
+}
 
 fn catalog(server: &Server) -> Catalog {
     let out = server.script(&format!("SET search_path = pg_catalog;\n{CATALOG_QUERY};"));
