@@ -102,6 +102,8 @@ impl Walk<'_> {
             let (found, entry) = walk.target(relation);
             let mut columns = assigned(&insert.cols);
             if columns.is_empty() {
+                // Columns without a value at the end of the list get their defaults.
+                walk.see_defaults();
                 columns = all_columns(found.as_ref());
                 // Columns without a value take their default.
                 columns.truncate(values_of(insert.select_stmt.as_deref()));

@@ -13,6 +13,8 @@ pub(crate) trait Visitor {
     fn range_var(&mut self, relation: &mut pb::RangeVar);
     /// A query that is a field, not a node.
     fn select(&mut self, select: &mut pb::SelectStmt);
+    /// A type that is named, wherever that is.
+    fn type_name(&mut self, _name: &pb::TypeName) {}
 }
 
 /// Calls the visitor for each thing one step below.
@@ -36,6 +38,25 @@ impl Children for pb::RangeVar {
 impl Children for pb::SelectStmt {
     fn children(&mut self, visitor: &mut dyn Visitor) {
         visitor.select(self);
+    }
+}
+
+impl Children for pb::TypeName {
+    fn children(&mut self, visitor: &mut dyn Visitor) {
+        visitor.type_name(self);
+        let pb::TypeName {
+            names,
+            typmods,
+            array_bounds,
+            type_oid: _,
+            setof: _,
+            pct_type: _,
+            typemod: _,
+            location: _,
+        } = self;
+        names.children(visitor);
+        typmods.children(visitor);
+        array_bounds.children(visitor);
     }
 }
 
@@ -315,7 +336,6 @@ children! {
     SetToDefault: xpr | type_id type_mod collation location;
     CurrentOfExpr: xpr | cvarno cursor_name cursor_param;
     JoinExpr: larg rarg using_clause join_using_alias quals alias | jointype is_natural rtindex;
-    TypeName: names typmods array_bounds | type_oid setof pct_type typemod location;
     ColumnRef: fields | location;
     ParamRef: | number location;
     AExpr: name lexpr rexpr | kind rexpr_list_start rexpr_list_end location;

@@ -9,23 +9,30 @@
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
 mod below;
+mod behind;
+mod bodies;
 mod bounds;
 mod calls;
 mod change;
 mod children;
 mod ddl;
+mod derived;
 mod limits;
+mod lineage;
 mod mask;
 mod names;
 mod outputs;
+mod oracles;
 mod parse;
 mod query;
 mod scope;
 mod session;
+mod stored;
 mod system;
 mod utility;
 mod walk;
 
+pub use derived::{DerivedColumn, derived_columns};
 pub use limits::{NESTING_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
 pub use names::Names;
 pub use system::{SystemColumn, sensitive_system_columns};
@@ -93,7 +100,9 @@ fn facts_of(
         return Err(OpaqueReason::Session(why));
     }
     let mut tree = parse::parse(text)?;
+    let lineage = lineage::of(&tree, catalog, names);
     let mut walk = Walk::new(catalog, names, None);
+    walk.facts.lineage = lineage;
     walk_all(&mut walk, &mut tree);
     Ok((!walk.too_deep).then(|| walk.into_facts()))
 }
@@ -109,6 +118,7 @@ fn walk_all(walk: &mut Walk<'_>, tree: &mut pb::ParseResult) {
         walk.names_changed |= session.contains(&SessionEffect::Names)
             || session.contains(&SessionEffect::TransactionEnd);
     }
+    walk.settle();
     if walk.facts.statements == 0 {
         walk.facts.kinds.insert(StatementKind::Empty);
     }
@@ -126,6 +136,13 @@ impl Analysis {
     #[must_use]
     pub fn touches_masked(&self, catalog: &Catalog, masks: &ColumnMasks) -> bool {
         !masks.is_empty() && mask::touched(catalog, masks, &self.facts)
+    }
+
+    /// The constraints through which the text can ask about masked values (E3), each as a reason for policy to judge:
+    /// no rewrite can keep a UNIQUE from answering.
+    #[must_use]
+    pub fn oracles(&self, catalog: &Catalog, masks: &ColumnMasks) -> Vec<OpaqueReason> {
+        oracles::of(catalog, masks, &self.facts).into_iter().map(OpaqueReason::Oracle).collect()
     }
 
     /// The text that reads masked values in place of masked columns (E3). `catalog` and `names` must

@@ -43,6 +43,9 @@ impl Walk<'_> {
             if let Some(into) = select.into_clause.as_mut() {
                 walk.note_into(into);
             }
+            if select.larg.is_some() || !select.values_lists.is_empty() {
+                walk.see_mixing();
+            }
             // The arms of a set operation are queries of their own.
             select.larg.children(walk);
             select.rarg.children(walk);
@@ -222,6 +225,9 @@ impl Walk<'_> {
             self.join_column(left, &column);
             self.join_column(right, &column);
         }
+        if join.is_natural || !join.using_clause.is_empty() {
+            self.operator_named("=");
+        }
         if join.is_natural {
             self.natural(left, right);
             self.natural(right, left);
@@ -367,11 +373,15 @@ impl Walk<'_> {
             self.refuse(format!("{}.{}: a definition would store it", found.schema, found.name));
             return None;
         }
-        if reaches && found.kind != RelationKind::View {
+        let stored = found.kind != RelationKind::View;
+        if reaches && stored && self.closed_store(found, masks) {
             self.refuse(format!("{}.{} stores masked values", found.schema, found.name));
             return None;
         }
-        let inner = match (&found.definition, reaches) {
+        if masked.is_empty() && stored {
+            return None;
+        }
+        let inner = match (&found.definition, reaches && !stored) {
             (Some(definition), true) => match self.expand_view(found, definition) {
                 Ok(select) => Some(select),
                 Err(reason) => {

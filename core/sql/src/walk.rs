@@ -13,7 +13,7 @@ use crate::change::all_columns;
 use crate::children::{Children, Visitor, descend};
 use crate::names::{Names, Resolved};
 use crate::scope::{Entry, Hit, Level, SYSTEM_COLUMNS, Source, family};
-use crate::{mask, parse, system};
+use crate::{behind, bodies, mask, parse, system};
 
 /// Views over views are followed this deep.
 const VIEW_DEPTH_MAX: usize = 16;
@@ -64,6 +64,8 @@ pub(crate) struct Walk<'a> {
     writing_view: bool,
     /// Whether whole rows go: DELETE.
     pub(crate) removing: bool,
+    pub(crate) seen: behind::Seen,
+    pub(crate) bodies: bodies::Bodies,
 }
 
 impl<'a> Walk<'a> {
@@ -93,6 +95,8 @@ impl<'a> Walk<'a> {
             views_seen: BTreeSet::new(),
             writing_view: false,
             removing: false,
+            seen: behind::Seen::default(),
+            bodies: bodies::Bodies::default(),
         }
     }
 
@@ -104,6 +108,25 @@ impl<'a> Walk<'a> {
                 .collect()
         };
         StatementFacts { reads: uses(self.reads), writes: uses(self.writes), ..self.facts }
+    }
+
+    /// The oids of the relations that are read.
+    pub(crate) fn read_oids(&self) -> Vec<u32> {
+        self.reads.values().map(|(oid, _)| *oid).collect()
+    }
+
+    /// The oids of the relations that are written, with the columns.
+    pub(crate) fn written(&self) -> Vec<(u32, BTreeSet<String>)> {
+        self.writes.values().cloned().collect()
+    }
+
+    /// Counts what another text reads as read by this one.
+    pub(crate) fn include_reads(&mut self, facts: &StatementFacts) {
+        for read in &facts.reads {
+            let uses = self.reads.entry((read.schema.clone(), read.name.clone())).or_default();
+            uses.0 = read.oid;
+            uses.1.extend(read.columns.iter().cloned());
+        }
     }
 
     pub(crate) fn opaque(&mut self, reason: OpaqueReason) {
@@ -189,7 +212,7 @@ impl<'a> Walk<'a> {
         for member in family(self.catalog, relation, only) {
             note(&mut self.writes, member, columns);
             // A partition's triggers fire whoever names its parent, and a parent's are its own.
-            if member.has_triggers {
+            if member.has_triggers && !self.catalog.knows_behind() {
                 let name = format!("triggers of {}.{}", member.schema, member.name);
                 self.opaque(OpaqueReason::UntrustedFunction(name));
             }
@@ -256,7 +279,10 @@ impl<'a> Walk<'a> {
     pub(crate) fn refuse_masked(&mut self, relation: &Relation, columns: &[String], why: &str) {
         let Some(masks) = self.masks else { return };
         let masked = mask::of(self.catalog, masks, relation, false);
-        let view = relation.definition.is_some() && self.view_reaches(relation, masks);
+        let view = relation.definition.is_some()
+            && self.view_reaches(relation, masks)
+            && (relation.kind == writ_model::RelationKind::View
+                || self.closed_store(relation, masks));
         if view || columns.iter().any(|c| masked.contains_key(c)) {
             self.refuse(format!("{}.{}: {why}", relation.schema, relation.name));
         }
@@ -264,10 +290,17 @@ impl<'a> Walk<'a> {
 
     /// Whether a view shows masked columns of the relations below it.
     pub(crate) fn view_reaches(&self, view: &Relation, masks: &ColumnMasks) -> bool {
-        let mut below = Walk::new(self.catalog, &self.names, None);
-        below.follow_view(view);
-        let facts = below.into_facts();
+        let facts = self.facts_below(view);
         !facts.opaque.is_empty() || mask::touched(self.catalog, masks, &facts)
+    }
+
+    /// What a view's definition does.
+    pub(crate) fn facts_below(&self, view: &Relation) -> StatementFacts {
+        let mut below = Walk::new(self.catalog, &self.names, None);
+        below.bodies.session.clone_from(&self.bodies.session);
+        below.follow_view(view);
+        below.settle();
+        below.into_facts()
     }
 
     /// Notes what a view's definition reads.
@@ -301,6 +334,9 @@ impl<'a> Walk<'a> {
         // The definition's names do not follow the session's search path: see `resolve`.
         let of_definition = Names { search_path: Vec::new(), ..Names::default() };
         let names = std::mem::replace(&mut self.names, of_definition);
+        if self.bodies.session.is_none() {
+            self.bodies.session = Some(names.clone());
+        }
         let levels = std::mem::take(&mut self.levels);
         let ctes = std::mem::take(&mut self.ctes);
         let changed = std::mem::replace(&mut self.names_changed, false);
@@ -495,12 +531,22 @@ impl Visitor for Walk<'_> {
                 expression.children(self);
             }
             NodeEnum::SubLink(link) => {
+                if link.oper_name.is_empty() && link.testexpr.is_some() {
+                    self.operator_named("=");
+                }
                 self.operator(&link.oper_name);
                 link.children(self);
             }
             NodeEnum::SortBy(sort) => {
                 self.operator(&sort.use_op);
                 sort.children(self);
+            }
+            NodeEnum::CaseExpr(case) => {
+                if case.arg.is_some() {
+                    self.operator_named("=");
+                }
+                self.see_mixing();
+                case.children(self);
             }
             NodeEnum::AIndirection(access) => {
                 for name in parse::strings(&access.indirection) {
@@ -523,6 +569,15 @@ impl Visitor for Walk<'_> {
             | NodeEnum::JsonTable(_)
             | NodeEnum::JoinExpr(_) => self.range(node),
             other => {
+                match other {
+                    NodeEnum::SetToDefault(_) => self.see_defaults(),
+                    NodeEnum::CoalesceExpr(_)
+                    | NodeEnum::MinMaxExpr(_)
+                    | NodeEnum::AArrayExpr(_) => {
+                        self.see_mixing();
+                    }
+                    _ => {}
+                }
                 if let Err(name) = descend(other, self) {
                     self.opaque(OpaqueReason::UnknownNode(name.to_owned()));
                 }
@@ -537,5 +592,9 @@ impl Visitor for Walk<'_> {
 
     fn select(&mut self, select: &mut pb::SelectStmt) {
         self.select_stmt(select);
+    }
+
+    fn type_name(&mut self, name: &pb::TypeName) {
+        self.see_type(name);
     }
 }

@@ -159,6 +159,7 @@ impl PolicyGate {
             return ruling;
         }
         let mut facts = analysis.facts().clone();
+        facts.opaque.extend(analysis.oracles(self.catalog(), masks));
         let rewritten = match analysis.rewrite(self.catalog(), &self.sql_names, masks) {
             Ok(Rewrite::Unchanged) => None,
             Ok(Rewrite::Text(text)) => Some(text.into_bytes().into_boxed_slice()),
