@@ -14,7 +14,6 @@ use writ_model::{Function, StatementFacts, StatementKind};
 
 use crate::calls;
 use crate::children::Visitor;
-use crate::limits::Depth;
 use crate::names::Names;
 use crate::scope::{Entry, Level, Source};
 use crate::walk::Walk;
@@ -131,15 +130,14 @@ impl Walk<'_> {
         text: &str,
         resolved: bool,
     ) -> Option<Rc<StatementFacts>> {
-        if self.depth == Depth::Shallow {
+        let levels = crate::limits::check(text).ok()?;
+        if !parse::fits_here(levels) {
             self.too_deep = true;
             return None;
         }
-        crate::limits::check(text).ok()?;
         let names = self.names_inside(function, body, resolved)?;
         let mut tree = parse::parse(text).ok()?;
         let mut below = Walk::new(self.catalog, &names, None);
-        below.depth = self.depth;
         below.names_changed = self.names_changed && !resolved;
         below.definitions_changed = self.definitions_changed;
         below.made.clone_from(&self.made);

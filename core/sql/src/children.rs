@@ -99,6 +99,15 @@ impl Places for pb::RangeVar {
     }
 }
 
+impl Places for pb::TypeName {
+    fn forget_places(&mut self) {
+        self.location = 0;
+        for list in [&mut self.names, &mut self.typmods, &mut self.array_bounds] {
+            list.forget_places();
+        }
+    }
+}
+
 impl Places for pb::SelectStmt {
     fn forget_places(&mut self) {
         select_fields(self);
