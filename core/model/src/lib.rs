@@ -7,6 +7,7 @@ pub mod config;
 pub mod decision;
 pub mod facts;
 pub mod ids;
+pub mod limits;
 pub mod mask;
 pub mod principal;
 pub mod secret;
@@ -21,6 +22,7 @@ pub use ids::{
     ApprovalId, ColumnRef, DatabaseName, EdgeId, EnvironmentName, Epoch, EventSeq, GroupName,
     PrincipalId, PrincipalKind, RuleId, SessionId, StatementId, Tag,
 };
+pub use limits::{HourlyLimit, Limits};
 pub use mask::{ColumnMasks, MaskKind};
 pub use principal::{Actor, Principal};
 pub use secret::Secret;

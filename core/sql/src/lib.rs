@@ -13,6 +13,7 @@ mod calls;
 mod change;
 mod children;
 mod ddl;
+mod guard;
 mod limits;
 mod mask;
 mod names;
@@ -84,7 +85,9 @@ fn facts_of(
     let mut tree = parse::parse(text)?;
     let mut walk = Walk::new(catalog, names, None);
     walk.depth = depth;
+    let counted = guard::note(&tree, catalog, names, &mut walk.facts);
     walk_all(&mut walk, &mut tree);
+    walk.facts.uncounted_changes |= walk.changes > counted;
     Ok((!walk.too_deep).then(|| walk.into_facts()))
 }
 

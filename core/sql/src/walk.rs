@@ -63,6 +63,8 @@ pub(crate) struct Walk<'a> {
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
     writing_view: bool,
+    /// INSERT, UPDATE, DELETE and MERGE seen, wherever they stand.
+    pub(crate) changes: u32,
 }
 
 impl<'a> Walk<'a> {
@@ -92,6 +94,7 @@ impl<'a> Walk<'a> {
             view_expansions: 0,
             views_seen: BTreeSet::new(),
             writing_view: false,
+            changes: 0,
         }
     }
 
@@ -111,6 +114,9 @@ impl<'a> Walk<'a> {
 
     pub(crate) fn kind(&mut self, kind: StatementKind) {
         if !self.planning || !kind.changes() {
+            use StatementKind as K;
+            let changes = matches!(kind, K::Insert | K::Update | K::Delete | K::Merge);
+            self.changes = self.changes.saturating_add(u32::from(changes));
             self.facts.kinds.insert(kind);
         }
     }
