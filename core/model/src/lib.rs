@@ -22,7 +22,7 @@ pub use ids::{
     ApprovalId, ColumnRef, DatabaseName, EdgeId, EnvironmentName, Epoch, EventSeq, GroupName,
     PrincipalId, PrincipalKind, RuleId, SessionId, StatementId, Tag,
 };
-pub use limits::{HourlyLimit, Limits};
+pub use limits::{HourlyLimit, Limits, Usage};
 pub use mask::{ColumnMasks, MaskKind};
 pub use principal::{Actor, Principal};
 pub use secret::Secret;

@@ -15,6 +15,15 @@ pub struct HourlyLimit {
     pub bytes_max: Option<u64>,
 }
 
+/// What a principal took in the last hour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Rows returned.
+    pub rows: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+}
+
 /// Limits on one statement; where several rules set one, the smallest holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
