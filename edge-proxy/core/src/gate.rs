@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use writ_audit::EncodedStatement;
 use writ_model::sqlstate::SqlState;
-use writ_model::{Decision, StatementFacts, Timestamp};
+use writ_model::{Decision, HourlyLimit, StatementFacts, Timestamp};
 
 /// Identifies everything but the text that a ruling depends on: epoch, catalog, names. Equal stamps of one gate
 /// mean equal rulings.
@@ -88,6 +88,15 @@ pub struct SessionNames {
     pub standard_conforming_strings: bool,
 }
 
+/// What is left of an hour's limits; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Rows.
+    pub rows: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+}
+
 /// Decides texts for one session.
 pub trait Gate {
     /// Takes the newest configuration and catalog. An error ends the session: the principal or the database is gone.
@@ -112,6 +121,16 @@ pub trait Gate {
     fn set_names(&mut self, names: SessionNames);
     /// Uses a catalog of this session's own, which sees its uncommitted definitions; `None`: the shared one.
     fn set_own_catalog(&mut self, json: Option<&[u8]>) -> Result<(), String>;
+    /// Whether a rule looks at, or limits, what principals take in an hour: rows are counted then.
+    fn counts_usage(&self) -> bool {
+        false
+    }
+    /// The client took this much.
+    fn charge(&self, _now: Timestamp, _rows: u64, _bytes: u64) {}
+    /// What is left of these limits.
+    fn left(&self, _limits: &[HourlyLimit], _now: Timestamp) -> Left {
+        Left::default()
+    }
 }
 
 /// The right to forward one statement's bytes. Only the session's admission makes one, and using it consumes it.

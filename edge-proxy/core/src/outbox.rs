@@ -63,6 +63,9 @@ pub enum Effect {
         /// Why, for the record.
         reason: &'static str,
     },
+    /// Ask the server to cancel what it runs; tell [`crate::session::Session::on_cancel_sent`] when that is over, whether
+    /// it worked or not.
+    CancelUpstream,
     /// Read the database's catalog and classify again; answer with [`crate::session::Session::on_database_fresh`].
     RefreshDatabase,
     /// Send what is buffered, then end both connections.

@@ -1,5 +1,6 @@
 //! The gate that decides by policy: text → facts → masks → decision → the bytes to send.
 
+mod bounds;
 mod profile;
 pub mod sensitivity;
 mod shape;
@@ -12,13 +13,14 @@ use writ_model::config::WhenStale;
 use writ_model::facts::OpaqueReason;
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{
-    Actor, Catalog, ColumnMasks, Decision, Denial, PrincipalId, RuleId, StatementFacts, Timestamp,
-    Verdict,
+    Actor, Catalog, ColumnMasks, Decision, Denial, HourlyLimit, Limits, PrincipalId, RuleId,
+    StatementFacts, Timestamp, Usage, Verdict,
 };
 use writ_sql::{Names, Rewrite};
 
 use crate::catalog::parse_catalog;
-use crate::gate::{Gate, Ruling, SessionNames, Stamp};
+use crate::gate::{Gate, Left, Ruling, SessionNames, Stamp};
+use crate::ledger::{Account, Ledger};
 use sensitivity::sensitive_columns;
 use state::{DatabaseState, Scope, ScopeKey, Sensitive};
 
@@ -31,6 +33,10 @@ pub trait Current: Send + Sync {
     fn state(&self) -> Option<Arc<DatabaseState>>;
     /// When the control plane was last heard.
     fn last_heard(&self) -> Timestamp;
+    /// What principals took in the last hour.
+    fn ledger(&self) -> Arc<Ledger> {
+        Arc::default()
+    }
 }
 
 /// Who is connected, and how.
@@ -62,6 +68,13 @@ pub struct PolicyGate {
     own: Option<OwnCatalog>,
     stale: Option<WhenStale>,
     stamp: u64,
+    /// What the rules that let the principal connect limit.
+    session_limits: Limits,
+    /// The server was told so when the session began; it stays so to its end.
+    read_only: bool,
+    ledger: Arc<Ledger>,
+    /// The accounts of the principal and of everyone it acts for.
+    accounts: Vec<(PrincipalId, Arc<Account>)>,
 }
 
 impl PolicyGate {
@@ -83,7 +96,9 @@ impl PolicyGate {
             standard_conforming_strings: true,
             period: now.0.div_euclid(DECISION_AGE),
         };
-        let actor = may_connect(&state, &key, now)?;
+        let ledger = current.ledger();
+        let usage = ledger.account(&key.principal, now).last_hour(now);
+        let (actor, session_limits) = may_connect(&state, &key, now, usage)?;
         let scope = Scope::unshared(Ok(ColumnMasks::default()));
         let mut gate = Self {
             current,
@@ -96,7 +111,12 @@ impl PolicyGate {
             own: None,
             stale: None,
             stamp: 0,
+            read_only: session_limits.read_only,
+            session_limits,
+            ledger,
+            accounts: vec![],
         };
+        gate.open_accounts(now);
         gate.set_names(names);
         gate.rescope(now);
         Ok(gate)
@@ -108,6 +128,22 @@ impl PolicyGate {
         &self.actor
     }
 
+    /// Whether the session may change nothing: the server has to be told at the start.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    fn open_accounts(&mut self, now: Timestamp) {
+        let all = std::iter::once(&self.actor.principal).chain(&self.actor.chain);
+        self.accounts = all.map(|p| (p.id.clone(), self.ledger.account(&p.id, now))).collect();
+    }
+
+    /// What the connected principal took in the last hour.
+    fn usage(&self, now: Timestamp) -> Usage {
+        self.accounts.first().map(|(_, account)| account.last_hour(now)).unwrap_or_default()
+    }
+
     /// The state in use.
     #[must_use]
     pub fn state(&self) -> &Arc<DatabaseState> {
@@ -117,10 +153,10 @@ impl PolicyGate {
     fn rescope(&mut self, now: Timestamp) {
         self.stamp += 1;
         self.scope = match &self.own {
-            None => self.state.scope(self.key.clone(), &self.actor, now),
+            None => self.state.scope(self.key.clone(), &self.actor, now, self.usage(now)),
             Some(own) => {
                 let subject = self.state.subject(&self.actor);
-                let context = self.key.context(now);
+                let context = self.key.context(now, self.usage(now));
                 Scope::unshared(self.state.policies.masks(&subject, &context, &own.sensitive.list))
             }
         };
@@ -179,13 +215,14 @@ impl PolicyGate {
         now: Timestamp,
     ) -> Ruling {
         let subject = self.state.subject(&self.actor);
-        let context = self.key.context(now);
-        let decision = match self.stale {
+        let context = self.key.context(now, self.usage(now));
+        let mut decision = match self.stale {
             Some(when) if when == WhenStale::Refuse || facts.is_strict() => self.stale_decision(),
             _ => self.scope.decision(&facts, || {
                 self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
             }),
         };
+        self.bound(&mut decision, &facts);
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
         let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
         let redacts = self.state.policies.redacts_record(&decision.rules);
@@ -196,6 +233,18 @@ impl PolicyGate {
             ruling.profile = ruling.profile.without_text().unwrap_or(ruling.profile);
         }
         ruling
+    }
+
+    /// Adds the session's limits, and refuses what could not be held to them.
+    fn bound(&self, decision: &mut Decision, facts: &StatementFacts) {
+        decision.limits.tighten(&self.session_limits);
+        if matches!(decision.verdict, Verdict::Deny(_)) {
+            return;
+        }
+        if let Some((rule, denial)) = bounds::refusal(facts, &decision.limits, self.read_only) {
+            decision.rules = rule.parse::<RuleId>().into_iter().collect();
+            decision.verdict = Verdict::Deny(denial);
+        }
     }
 
     fn stale_decision(&self) -> Decision {
@@ -215,6 +264,7 @@ impl PolicyGate {
             rules: rule.parse::<RuleId>().into_iter().collect(),
             epoch: self.state.config.epoch,
             strict: true,
+            limits: Limits::default(),
         }
     }
 
@@ -251,13 +301,19 @@ fn database_gone() -> Denial {
     }
 }
 
-fn may_connect(state: &DatabaseState, key: &ScopeKey, now: Timestamp) -> Result<Actor, Denial> {
+fn may_connect(
+    state: &DatabaseState,
+    key: &ScopeKey,
+    now: Timestamp,
+    usage: Usage,
+) -> Result<(Actor, Limits), Denial> {
     let actor = state
         .config
         .actor(&key.principal)
         .map_err(|e| Denial { reason: e.to_string(), next_step: "ask an administrator".into() })?;
-    match state.policies.connect(&state.subject(&actor), &key.context(now)).verdict {
-        Verdict::Allow => Ok(actor),
+    let decision = state.policies.connect(&state.subject(&actor), &key.context(now, usage));
+    match decision.verdict {
+        Verdict::Allow => Ok((actor, decision.limits)),
         Verdict::Deny(denial) => Err(denial),
         Verdict::Hold(_) => Err(Denial {
             reason: "connecting needs an approval, which is not supported".into(),
@@ -280,7 +336,17 @@ impl Gate for PolicyGate {
             self.state = state;
         }
         self.key.period = period;
-        self.actor = may_connect(&self.state, &self.key, now).map_err(|denial| denial.reason)?;
+        let usage = self.usage(now);
+        let (actor, limits) =
+            may_connect(&self.state, &self.key, now, usage).map_err(|denial| denial.reason)?;
+        if limits.read_only && !self.read_only {
+            return Err("this principal's sessions are read-only from now on".into());
+        }
+        if actor != self.actor {
+            self.actor = actor;
+            self.open_accounts(now);
+        }
+        self.session_limits = limits;
         self.stale = stale;
         self.rescope(now);
         if self.stale.is_some() {
@@ -359,6 +425,31 @@ impl Gate for PolicyGate {
         }
     }
 
+    fn counts_usage(&self) -> bool {
+        self.state.policies.counts_usage()
+    }
+
+    fn charge(&self, now: Timestamp, rows: u64, bytes: u64) {
+        for (_, account) in &self.accounts {
+            account.charge(now, rows, bytes);
+        }
+    }
+
+    fn left(&self, limits: &[HourlyLimit], now: Timestamp) -> Left {
+        let mut left = Left::default();
+        for limit in limits {
+            let known = self.accounts.iter().find(|(id, _)| *id == limit.principal);
+            let used = known.map(|(_, account)| account.last_hour(now)).unwrap_or_default();
+            let rest = |max: Option<u64>, used: u64, before: Option<u64>| match max {
+                Some(max) => Some(max.saturating_sub(used).min(before.unwrap_or(u64::MAX))),
+                None => before,
+            };
+            left.rows = rest(limit.rows_max, used.rows, left.rows);
+            left.bytes = rest(limit.bytes_max, used.bytes, left.bytes);
+        }
+        left
+    }
+
     fn set_own_catalog(&mut self, json: Option<&[u8]>) -> Result<(), String> {
         self.own = match json {
             None => None,
@@ -384,5 +475,9 @@ fn merge(facts: &mut StatementFacts, other: &StatementFacts) {
     facts.functions.extend(other.functions.iter().cloned());
     facts.opaque.extend(other.opaque.iter().cloned());
     facts.session.extend(other.session.iter().copied());
+    facts.cursors.extend(other.cursors.iter().cloned());
+    facts.uncounted_changes |= other.uncounted_changes;
+    facts.define_schemas.extend(other.define_schemas.iter().cloned());
+    facts.object_kinds.extend(other.object_kinds.iter().cloned());
     facts.bounded &= other.bounded;
 }

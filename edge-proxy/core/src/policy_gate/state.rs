@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use writ_model::config::{Database, EdgeConfig, Environment};
 use writ_model::{
     Actor, Catalog, ColumnMasks, ColumnRef, Decision, Denial, PrincipalId, StatementFacts, Tag,
-    Timestamp,
+    Timestamp, Usage,
 };
 use writ_policy::{ColumnSensitivity, Policies, RequestContext, Subject};
 
@@ -103,7 +103,13 @@ impl DatabaseState {
     }
 
     /// The scope for `key`, with its masks, made once.
-    pub(super) fn scope(&self, key: ScopeKey, actor: &Actor, now: Timestamp) -> Arc<Scope> {
+    pub(super) fn scope(
+        &self,
+        key: ScopeKey,
+        actor: &Actor,
+        now: Timestamp,
+        usage: Usage,
+    ) -> Arc<Scope> {
         let mut scopes = lock(&self.scopes);
         if let Some(scope) = scopes.get(&key) {
             return Arc::clone(scope);
@@ -113,7 +119,7 @@ impl DatabaseState {
         if scopes.len() >= SCOPES_MAX {
             scopes.clear();
         }
-        let context = key.context(now);
+        let context = key.context(now, usage);
         let masks = self.policies.masks(&self.subject(actor), &context, &self.sensitive.list);
         let scope = Arc::new(Scope::new(masks));
         scopes.insert(key, Arc::clone(&scope));
@@ -136,11 +142,13 @@ pub(super) struct ScopeKey {
 }
 
 impl ScopeKey {
-    pub(super) fn context(&self, now: Timestamp) -> RequestContext {
+    pub(super) fn context(&self, now: Timestamp, usage: Usage) -> RequestContext {
         RequestContext {
             now,
             client_address: self.client_address,
             application_name: self.application_name.clone(),
+            usage,
+            rows_expected: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use writ_audit::ProtocolKind;
 
-use writ_model::facts::SessionEffect;
+use writ_model::facts::{CursorUse, SessionEffect};
 use writ_model::{StatementKind, Timestamp, sqlstate};
 
 use super::admit::Admit;
@@ -87,6 +87,10 @@ impl<G: Gate> Session<G> {
             }
             _ => {}
         }
+        if self.holds_back(tag) {
+            self.flush(cx);
+            return None;
+        }
         let whole = rest.get(..total)?;
         if self.pending.len() >= PENDING_MAX {
             self.flush(cx);
@@ -129,8 +133,11 @@ impl<G: Gate> Session<G> {
         Some(0)
     }
 
-    fn copy_may_come(&self) -> bool {
-        self.pending.iter().any(|p| matches!(p, Pending::Query(_) | Pending::Execute(_)))
+    /// Whether a statement is on its way, and so may ask for data or send rows.
+    pub(crate) fn copy_may_come(&self) -> bool {
+        let runs =
+            |p: &Pending| matches!(p, Pending::Query(_) | Pending::Execute(_) | Pending::Wrap(_));
+        self.pending.iter().any(runs)
     }
 
     fn client_copy_end(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
@@ -196,6 +203,12 @@ impl<G: Gate> Session<G> {
             return Step::Wait;
         };
         let Some(ruling) = self.rule(text, cx) else { return Step::Wait };
+        let limits = &ruling.decision.limits;
+        let metered = self.is_metered(&ruling.facts, limits, None);
+        let ruling = match metered.then(|| self.unwrappable(&ruling)).flatten() {
+            Some((what, next)) => self.gate.refuse(sqlstate::REFUSED, what, next),
+            None => ruling,
+        };
         match self.admit(&ruling, ProtocolKind::Simple, None, cx) {
             Admit::Wait => Step::Wait,
             Admit::Refuse(run) => {
@@ -203,6 +216,13 @@ impl<G: Gate> Session<G> {
                 Step::Taken
             }
             Admit::Go(permit, run) => {
+                if metered {
+                    self.start_meter(&run, None, cx);
+                    if self.needs_wrap(&ruling.facts) {
+                        self.begin_wrap(permit, run, cx);
+                        return Step::Taken;
+                    }
+                }
                 write::query(ruling.sent(), cx.out.statement(permit));
                 self.note_effects(&ruling);
                 self.pending.push_back(Pending::Query(run));
@@ -210,6 +230,18 @@ impl<G: Gate> Session<G> {
                 Step::Taken
             }
         }
+    }
+
+    /// Why a query with limits cannot be sent as it is.
+    fn unwrappable(&self, ruling: &Ruling) -> Option<(&'static str, &'static str)> {
+        let limits = &ruling.decision.limits;
+        if let Some(why) = self.unboundable(&ruling.facts, limits, 0) {
+            return Some(why);
+        }
+        (self.series_open && self.needs_wrap(&ruling.facts)).then_some((
+            "rows that a statement changes cannot be counted in the middle of a series of the extended protocol",
+            "send Sync first",
+        ))
     }
 
     fn send_refused_query(&mut self, run: super::running::Running, cx: &mut Cx<'_>) {
@@ -251,7 +283,14 @@ impl<G: Gate> Session<G> {
     /// Takes the newest configuration. Ends the session where the principal is gone.
     pub(crate) fn fresh(&mut self, cx: &mut Cx<'_>) -> bool {
         match self.gate.refresh(cx.now) {
-            Ok(()) => true,
+            Ok(()) => {
+                let counting = self.gate.counts_usage();
+                if counting && !self.counting {
+                    self.bytes_charged = self.bytes_to_client;
+                }
+                self.counting = counting;
+                true
+            }
             Err(reason) => {
                 self.end_with(sqlstate::AUTHENTICATION, &reason, EndReason::Revoked, cx);
                 false
@@ -303,6 +342,11 @@ impl<G: Gate> Session<G> {
         }
         if facts.session.contains(&SessionEffect::TransactionEnd) {
             self.note_transaction_may_end();
+        }
+        for cursor in &facts.cursors {
+            if let CursorUse::Declare { name, hold } = cursor {
+                self.open_cursor(name.as_bytes(), &ruling.decision.limits, *hold);
+            }
         }
         for name in &facts.prepares {
             let known = self.prepared_by_sql.entry(name.as_bytes().into()).or_default();

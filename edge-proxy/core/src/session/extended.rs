@@ -18,7 +18,7 @@ use crate::gate::{Gate, Permit, Ruling};
 use crate::write;
 
 /// The name under which the server is made to refuse: never one that a statement is kept under.
-const REFUSED_NAME: &[u8] = b"writ_refused";
+pub(crate) const REFUSED_NAME: &[u8] = b"writ_refused";
 
 impl<G: Gate> Session<G> {
     pub(crate) fn client_parse(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
@@ -79,6 +79,11 @@ impl<G: Gate> Session<G> {
         self.forward(Permit::grant(), whole, cx);
         let portal =
             Portal { ruling, stamp: self.gate.stamp(), bind: parts.tail.into(), granted: false };
+        if parts.portal.is_empty() {
+            // The unnamed portal gives way to the new one, whatever becomes of that.
+            self.cursors.remove(parts.portal);
+        }
+        self.open_cursor(parts.portal, &portal.ruling.decision.limits, false);
         let undo = self.set_portal(parts.portal, Some(portal));
         self.pending.push_back(Pending::Bind(undo));
         Step::Taken
@@ -114,7 +119,7 @@ impl<G: Gate> Session<G> {
     }
 
     pub(crate) fn client_execute(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
-        let Some((name, _limit)) = frame::execute(frame::body(whole)) else {
+        let Some((name, row_limit)) = frame::execute(frame::body(whole)) else {
             return self.malformed("Execute", cx);
         };
         if !self.fresh(cx) {
@@ -136,6 +141,17 @@ impl<G: Gate> Session<G> {
             );
             return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
         };
+        let limits = &ruling.decision.limits;
+        let metered = self.is_metered(&ruling.facts, limits, Some(name));
+        if metered && let Some((what, next)) = self.unboundable(&ruling.facts, limits, row_limit) {
+            let ruling = self.gate.refuse(sqlstate::REFUSED, what, next);
+            return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
+        }
+        if metered && self.copy_may_come() {
+            // Its rows are counted: those of others must not come meanwhile.
+            self.flush(cx);
+            return Step::Wait;
+        }
         let admit = if portal.granted {
             self.admit_continuation(&ruling, &portal.bind, cx)
         } else {
@@ -147,7 +163,11 @@ impl<G: Gate> Session<G> {
                 self.send_refused_series(run, cx);
                 Step::Taken
             }
-            Admit::Go(permit, run) => {
+            Admit::Go(permit, mut run) => {
+                run.row_limit = u32::try_from(row_limit).unwrap_or(0);
+                if metered {
+                    self.start_meter(&run, Some(name), cx);
+                }
                 if let Some(portal) = self.portals.get_mut(name) {
                     portal.granted = matches!(ruling.decision.verdict, Verdict::Hold(_));
                 }
