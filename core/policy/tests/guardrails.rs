@@ -284,3 +284,23 @@ fn a_session_is_read_only_where_its_connect_rule_says_so() {
     assert!(connect(&p, &danas_agent(), "prod").limits.read_only);
     assert!(!connect(&p, &dana(), "prod").limits.read_only);
 }
+
+#[test]
+fn the_examples_of_the_documentation_compile_with_the_pack() {
+    let page = include_str!("../../../docs/policy.md");
+    let mut examples = vec![String::new()];
+    for line in page.lines() {
+        match line.strip_prefix("    ") {
+            Some(code) => {
+                if let Some(last) = examples.last_mut() {
+                    last.push_str(code);
+                    last.push('\n');
+                }
+            }
+            None => examples.push(String::new()),
+        }
+    }
+    examples.retain(|text| text.starts_with("@id"));
+    assert!(examples.len() >= 10, "{}", examples.len());
+    with_pack(&examples.concat());
+}

@@ -45,6 +45,10 @@ pub struct Ruling {
     pub touched: Arc<[TouchedColumn]>,
     /// Whether bind values stay out of the record, because sensitive columns are involved.
     pub redact_binds: bool,
+    /// Whether the planner was asked before it was decided.
+    pub estimated: bool,
+    /// The rows that it expected.
+    pub expected: Option<u64>,
 }
 
 impl Ruling {
@@ -59,6 +63,8 @@ impl Ruling {
             profile: self.profile.with_text(std::str::from_utf8(text).ok()?)?,
             touched: Arc::clone(&self.touched),
             redact_binds: self.redact_binds,
+            estimated: self.estimated,
+            expected: self.expected,
         })
     }
 
@@ -127,6 +133,14 @@ pub trait Gate {
     }
     /// The client took this much.
     fn charge(&self, _now: Timestamp, _rows: u64, _bytes: u64) {}
+    /// Whether a rule looks at the rows that the planner expects of this text, and they are not known yet.
+    fn wants_estimate(&self, _ruling: &Ruling) -> bool {
+        false
+    }
+    /// Decides again, now that the planner was asked; `None`: it does not know.
+    fn rule_expecting(&mut self, text: &[u8], _rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
+        self.rule(text, now)
+    }
     /// What is left of these limits.
     fn left(&self, _limits: &[HourlyLimit], _now: Timestamp) -> Left {
         Left::default()

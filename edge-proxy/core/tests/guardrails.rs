@@ -459,3 +459,52 @@ fn splitting_a_limited_answer_at_every_byte_changes_nothing() {
         assert_eq!(play(size), whole, "pieces of {size}");
     }
 }
+
+fn asked(rig: &mut Rig) -> String {
+    let effects = rig.effects();
+    let [Effect::Estimate { text, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    text.clone()
+}
+
+#[test]
+fn a_text_waits_for_the_planner_where_a_rule_looks_at_it() {
+    let mut rig = Rig::new();
+    rig.client(&query("expect much"));
+    assert_eq!(asked(&mut rig), "expect much");
+    rig.client(&query("select 1"));
+    assert_eq!(rig.to_server(), b"", "nothing overtakes it");
+    rig.with(|s, _| s.on_estimate(Some(101)));
+    assert_eq!(rig.to_server(), query("writ_refused"));
+    rig.server(&[error("42601"), ready(b'I')].concat());
+    assert_eq!(rig.to_server(), query("select 1"));
+    for rows in [Some(100), None] {
+        let mut rig = Rig::new();
+        rig.client(&query("expect less"));
+        let _ = asked(&mut rig);
+        rig.with(|s, _| s.on_estimate(rows));
+        assert_eq!(rig.to_server(), query("expect less"));
+    }
+    // In the extended protocol it is asked at Parse, and again where the configuration changed since.
+    let mut rig = Rig::new();
+    rig.client(&[parse("a", "expect $1"), sync()].concat());
+    let _ = asked(&mut rig);
+    rig.with(|s, _| s.on_estimate(Some(1)));
+    assert_eq!(tags(&rig.to_server()), "PS");
+    rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+    rig.with(|s, _| s.gate_mut().epoch = 2);
+    rig.client(&[bind("", "a"), execute(""), sync()].concat());
+    let _ = asked(&mut rig);
+    assert_eq!(rig.to_server(), b"");
+    rig.with(|s, _| s.on_estimate(Some(1_000)));
+    assert_eq!(tags(&rig.to_server()), "PPS", "refused in Bind's place");
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_changes_nothing() {
+    let mut rig = Rig::new();
+    rig.with(|s, _| s.on_estimate(Some(1)));
+    rig.client(&query("expect much"));
+    let _ = asked(&mut rig);
+    rig.with(|s, _| s.on_estimate(Some(1_000))).with(|s, _| s.on_estimate(Some(1)));
+    assert_eq!(rig.to_server(), query("writ_refused"));
+}

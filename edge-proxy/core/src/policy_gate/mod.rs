@@ -178,7 +178,8 @@ impl PolicyGate {
             .then_some(rules.when_stale)
     }
 
-    fn decide(&self, text: &[u8], now: Timestamp) -> Ruling {
+    /// `expected`: what the planner said, where it was asked.
+    fn decide(&self, text: &[u8], expected: Option<Option<u64>>, now: Timestamp) -> Ruling {
         let masks = match &self.scope.masks {
             Ok(masks) => masks,
             Err(denial) => return self.denied(text, StatementFacts::default(), denial.clone()),
@@ -186,7 +187,7 @@ impl PolicyGate {
         let Ok(text) = std::str::from_utf8(text) else {
             let mut facts = unknown(OpaqueReason::Syntax("the text is not UTF-8".into()));
             facts.statements = 1;
-            return self.ruled(text, facts, None, masks, now);
+            return self.ruled(text, facts, None, masks, expected, now);
         };
         let analysis = writ_sql::analyze(text, self.catalog(), &self.sql_names);
         let mut facts = analysis.facts().clone();
@@ -195,7 +196,7 @@ impl PolicyGate {
             Ok(Rewrite::Text(text)) => Some(text.into_bytes().into_boxed_slice()),
             Err(reason) => {
                 facts.opaque.insert(reason);
-                let mut ruling = self.ruled(text.as_bytes(), facts, None, masks, now);
+                let mut ruling = self.ruled(text.as_bytes(), facts, None, masks, expected, now);
                 // Even where policy lets opaque statements pass: not with data that must be masked (E3).
                 if !matches!(ruling.decision.verdict, Verdict::Deny(_)) {
                     ruling.decision.verdict = Verdict::Deny(unmaskable());
@@ -203,7 +204,7 @@ impl PolicyGate {
                 return ruling;
             }
         };
-        self.ruled(text.as_bytes(), facts, rewritten, masks, now)
+        self.ruled(text.as_bytes(), facts, rewritten, masks, expected, now)
     }
 
     fn ruled(
@@ -212,12 +213,18 @@ impl PolicyGate {
         facts: StatementFacts,
         rewritten: Option<Box<[u8]>>,
         masks: &ColumnMasks,
+        expected: Option<Option<u64>>,
         now: Timestamp,
     ) -> Ruling {
         let subject = self.state.subject(&self.actor);
-        let context = self.key.context(now, self.usage(now));
+        let mut context = self.key.context(now, self.usage(now));
+        context.rows_expected = expected.flatten();
         let mut decision = match self.stale {
             Some(when) if when == WhenStale::Refuse || facts.is_strict() => self.stale_decision(),
+            // The same facts with another estimate are another question.
+            _ if context.rows_expected.is_some() => {
+                self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
+            }
             _ => self.scope.decision(&facts, || {
                 self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
             }),
@@ -228,6 +235,8 @@ impl PolicyGate {
         let redacts = self.state.policies.redacts_record(&decision.rules);
         let mut ruling =
             profile::ruling(text, facts, decision, sqlstate, rewritten, masks, self.sensitive());
+        ruling.estimated = expected.is_some();
+        ruling.expected = expected.flatten();
         if redacts {
             ruling.redact_binds = true;
             ruling.profile = ruling.profile.without_text().unwrap_or(ruling.profile);
@@ -274,6 +283,13 @@ impl PolicyGate {
         let code = sqlstate::REFUSED;
         profile::ruling(text, facts, decision, code, None, &masks, self.sensitive())
     }
+}
+
+/// Whether the planner can be asked about a text: one known query or change, alone or in what makes it run later.
+fn estimable(facts: &StatementFacts) -> bool {
+    use writ_model::StatementKind as K;
+    let plannable = |k: &K| matches!(k, K::Select | K::Insert | K::Update | K::Delete | K::Merge);
+    facts.statements == 1 && !facts.kinds.is_empty() && facts.kinds.iter().all(plannable)
 }
 
 /// The rule that a stale edge names.
@@ -366,11 +382,13 @@ impl Gate for PolicyGate {
         }
         let shape = shape::of(text);
         if let Some(shape) = &shape
+            // The planner expects other rows of other integers.
+            && !self.state.policies.wants_estimates()
             && let Some(ruling) = self.scope.of_shape(shape).and_then(|r| r.for_text(text))
         {
             return Arc::new(ruling);
         }
-        let ruling = Arc::new(self.decide(text, now));
+        let ruling = Arc::new(self.decide(text, None, now));
         self.scope.remember(&ruling);
         if let Some(shape) = shape.filter(|_| shape::may_share(&ruling)) {
             self.scope.remember_shape(shape, &ruling);
@@ -396,7 +414,10 @@ impl Gate for PolicyGate {
         }
         let none = ColumnMasks::default();
         let masks = self.scope.masks.as_ref().unwrap_or(&none);
-        Arc::new(self.ruled(&outer.text, facts, outer.rewritten.clone(), masks, now))
+        // What is executed was decided with the planner's estimate: the most of it counts.
+        let expected = prepared.iter().flatten().filter_map(|ruling| ruling.expected).max();
+        let expected = expected.map(Some);
+        Arc::new(self.ruled(&outer.text, facts, outer.rewritten.clone(), masks, expected, now))
     }
 
     fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling> {
@@ -423,6 +444,19 @@ impl Gate for PolicyGate {
             self.names = names;
             self.rescope(Timestamp(self.key.period.saturating_mul(DECISION_AGE)));
         }
+    }
+
+    fn wants_estimate(&self, ruling: &Ruling) -> bool {
+        !ruling.estimated
+            && self.state.policies.wants_estimates()
+            && !matches!(ruling.decision.verdict, Verdict::Deny(_))
+            && estimable(&ruling.facts)
+    }
+
+    fn rule_expecting(&mut self, text: &[u8], rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
+        let ruling = Arc::new(self.decide(text, Some(rows), now));
+        self.scope.remember(&ruling);
+        ruling
     }
 
     fn counts_usage(&self) -> bool {

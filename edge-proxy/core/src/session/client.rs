@@ -5,7 +5,7 @@ use std::sync::Arc;
 use writ_audit::ProtocolKind;
 
 use writ_model::facts::{CursorUse, SessionEffect};
-use writ_model::{StatementKind, Timestamp, sqlstate};
+use writ_model::{StatementKind, sqlstate};
 
 use super::admit::Admit;
 use super::pending::Pending;
@@ -262,7 +262,7 @@ impl<G: Gate> Session<G> {
                 "SET client_encoding = 'UTF8' and send it again",
             ));
         }
-        let ruling = self.gate.rule(text, cx.now);
+        let ruling = self.rule_text(text, cx)?;
         if self.uncertain_order(&ruling) {
             return Some(self.gate.refuse(
                 sqlstate::REFUSED,
@@ -275,7 +275,7 @@ impl<G: Gate> Session<G> {
         }
         let mut prepared = Vec::new();
         for name in &ruling.facts.executes {
-            prepared.extend(self.executed_rulings(name.as_bytes(), cx.now));
+            prepared.extend(self.executed_rulings(name.as_bytes(), cx)?);
         }
         Some(self.gate.rule_execute(&ruling, &prepared, cx.now))
     }
@@ -311,20 +311,28 @@ impl<G: Gate> Session<G> {
 
     /// What `EXECUTE name` may run: every statement that this session ever prepared under the name, because whether a
     /// PREPARE or DEALLOCATE worked is not followed.
-    fn executed_rulings(&mut self, name: &[u8], now: Timestamp) -> Vec<Option<Arc<Ruling>>> {
+    fn executed_rulings(
+        &mut self,
+        name: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Option<Vec<Option<Arc<Ruling>>>> {
         let mut known: Vec<_> = self.prepared_by_sql.get(name).cloned().unwrap_or_default();
         known.extend(self.statements.get(name).map(|p| Arc::clone(&p.ruling)));
         if known.is_empty() || known.len() > SQL_PREPARED_MAX {
-            return vec![None];
+            return Some(vec![None]);
         }
-        known.iter().map(|ruling| self.still_valid(ruling, now)).collect()
+        known.iter().map(|ruling| self.still_valid(ruling, cx)).collect()
     }
 
-    /// The ruling on the same text under the newest configuration; `None` where other bytes would be sent now than
-    /// the server has.
-    fn still_valid(&mut self, before: &Arc<Ruling>, now: Timestamp) -> Option<Arc<Ruling>> {
-        let fresh = self.gate.rule(&before.text, now);
-        (fresh.sent() == before.sent()).then_some(fresh)
+    /// The ruling on the same text under the newest configuration; `None` inside where other bytes would be sent now
+    /// than the server has, `None` where it is not known yet.
+    fn still_valid(
+        &mut self,
+        before: &Arc<Ruling>,
+        cx: &mut Cx<'_>,
+    ) -> Option<Option<Arc<Ruling>>> {
+        let fresh = self.rule_text(&before.text, cx)?;
+        Some((fresh.sent() == before.sent()).then_some(fresh))
     }
 
     /// What a statement that is on its way now may change in the session.

@@ -69,8 +69,9 @@ impl<G: Gate> Session<G> {
             return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
         };
         let ruling = match self.renewed(parts.statement, prepared, cx) {
-            Ok(ruling) => ruling,
-            Err(refused) => return self.refuse_series(&refused, ProtocolKind::Parse, cx),
+            None => return Step::Wait,
+            Some(Ok(ruling)) => ruling,
+            Some(Err(refused)) => return self.refuse_series(&refused, ProtocolKind::Parse, cx),
         };
         if self.portals.len() >= PREPARED_MAX {
             let ruling = self.too_many("portals");
@@ -90,20 +91,20 @@ impl<G: Gate> Session<G> {
     }
 
     /// The ruling on a prepared statement under the newest configuration. Where other bytes must go now than the
-    /// server has, it is prepared anew before the Bind. `Err`: it may not run any more.
+    /// server has, it is prepared anew before the Bind. `Err`: it may not run any more. `None`: not known yet.
     fn renewed(
         &mut self,
         name: &[u8],
         prepared: Prepared,
         cx: &mut Cx<'_>,
-    ) -> Result<Arc<Ruling>, Arc<Ruling>> {
+    ) -> Option<Result<Arc<Ruling>, Arc<Ruling>>> {
         let stamp = self.gate.stamp();
         if prepared.stamp == stamp {
-            return Ok(prepared.ruling);
+            return Some(Ok(prepared.ruling));
         }
-        let fresh = self.gate.rule(&prepared.ruling.text, cx.now);
+        let fresh = self.rule_text(&prepared.ruling.text, cx)?;
         if matches!(fresh.decision.verdict, Verdict::Deny(_)) {
-            return Err(fresh);
+            return Some(Err(fresh));
         }
         if fresh.sent() != prepared.ruling.sent() {
             let out = cx.out.statement(Permit::grant());
@@ -115,7 +116,7 @@ impl<G: Gate> Session<G> {
         }
         let renewed = Prepared { ruling: Arc::clone(&fresh), stamp, ..prepared };
         self.statements.insert(name.into(), renewed);
-        Ok(fresh)
+        Some(Ok(fresh))
     }
 
     pub(crate) fn client_execute(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
@@ -133,7 +134,8 @@ impl<G: Gate> Session<G> {
             );
             return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
         };
-        let Some(ruling) = self.portal_ruling(&portal, cx) else {
+        let Some(ruling) = self.portal_ruling(&portal, cx) else { return Step::Wait };
+        let Some(ruling) = ruling else {
             let ruling = self.gate.refuse(
                 sqlstate::REFUSED,
                 "the configuration changed between Bind and Execute",
@@ -179,14 +181,15 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    /// The ruling that holds for a portal now; `None` where its bytes are not what would be sent now.
-    fn portal_ruling(&mut self, portal: &Portal, cx: &mut Cx<'_>) -> Option<Arc<Ruling>> {
+    /// The ruling that holds for a portal now; `None` inside where its bytes are not what would be sent now, `None` where
+    /// it is not known yet.
+    fn portal_ruling(&mut self, portal: &Portal, cx: &mut Cx<'_>) -> Option<Option<Arc<Ruling>>> {
         if portal.stamp == self.gate.stamp() {
-            return Some(Arc::clone(&portal.ruling));
+            return Some(Some(Arc::clone(&portal.ruling)));
         }
-        let fresh = self.gate.rule(&portal.ruling.text, cx.now);
+        let fresh = self.rule_text(&portal.ruling.text, cx)?;
         let denied = matches!(fresh.decision.verdict, Verdict::Deny(_));
-        (denied || fresh.sent() == portal.ruling.sent()).then_some(fresh)
+        Some((denied || fresh.sent() == portal.ruling.sent()).then_some(fresh))
     }
 
     pub(crate) fn client_describe(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {

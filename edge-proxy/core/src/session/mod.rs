@@ -3,6 +3,7 @@
 
 mod admit;
 mod client;
+mod estimate;
 mod extended;
 mod metered;
 mod pending;
@@ -22,6 +23,7 @@ use crate::gate::{Gate, Ruling, Stamp};
 use crate::outbox::{ApprovalNews, Effect, EndReason, Journal, Outbox};
 use crate::write::Message;
 use admit::{Admission, Held};
+use estimate::Estimate;
 use metered::{CursorMeter, Meter};
 use pending::Pending;
 use probe::Probe;
@@ -136,6 +138,8 @@ pub struct Session<G> {
     pub(crate) upstream_drop: usize,
     /// The statement that runs has limits.
     pub(crate) meter: Option<Box<Meter>>,
+    /// What the planner is asked, or has said.
+    pub(crate) estimate: Option<Estimate>,
     /// A cancel request of our own is on its way.
     pub(crate) cancelling: bool,
     /// Cursors and portals with limits.
@@ -181,6 +185,7 @@ impl<G: Gate> Session<G> {
             upstream_pass: 0,
             upstream_drop: 0,
             meter: None,
+            estimate: None,
             cancelling: false,
             cursors: HashMap::new(),
             counting: false,

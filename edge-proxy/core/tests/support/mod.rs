@@ -108,6 +108,8 @@ impl WordGate {
             profile: profile(&shown, self.epoch),
             touched: Arc::from([]),
             redact_binds: false,
+            estimated: false,
+            expected: None,
         })
     }
 }
@@ -144,6 +146,16 @@ impl Gate for WordGate {
     }
     fn set_own_catalog(&mut self, _json: Option<&[u8]>) -> Result<(), String> {
         Ok(())
+    }
+    fn wants_estimate(&self, ruling: &Ruling) -> bool {
+        ruling.text.starts_with(b"expect") && !ruling.estimated
+    }
+    fn rule_expecting(&mut self, text: &[u8], rows: Option<u64>, _now: Timestamp) -> Arc<Ruling> {
+        let word = if rows.is_some_and(|rows| rows > 100) { "deny" } else { "" };
+        let mut ruling = Arc::into_inner(self.ruling(text, verdict(word), sqlstate::REFUSED))
+            .expect("just made");
+        ruling.estimated = true;
+        Arc::new(ruling)
     }
     fn counts_usage(&self) -> bool {
         !self.limits.hourly.is_empty()
