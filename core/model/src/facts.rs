@@ -215,6 +215,25 @@ pub enum SessionEffect {
     Definitions,
     /// A transaction may end, which can undo earlier settings.
     TransactionEnd,
+    /// The session or transaction may become read-write, where it was read-only.
+    ReadWrite,
+}
+
+/// What a statement does with one SQL cursor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CursorUse {
+    /// DECLARE; `hold`: it outlives its transaction.
+    Declare {
+        /// Its name.
+        name: String,
+        /// WITH HOLD.
+        hold: bool,
+    },
+    /// FETCH or MOVE.
+    Fetch(String),
+    /// CLOSE; `None`: all.
+    Close(Option<String>),
 }
 
 /// What one client message's SQL text does: the union over its statements.
@@ -250,6 +269,14 @@ pub struct StatementFacts {
     /// Where values come from.
     #[serde(default)]
     pub lineage: Lineage,
+    /// What is done with SQL cursors.
+    pub cursors: BTreeSet<CursorUse>,
+    /// Whether rows may be changed that no command tag counts (data-modifying WITH, EXPLAIN ANALYZE, TRUNCATE).
+    pub uncounted_changes: bool,
+    /// The schemas in which objects are defined, altered or dropped; `None` inside: one that is not known.
+    pub define_schemas: BTreeSet<Option<String>>,
+    /// What sort of objects those are, such as `table`.
+    pub object_kinds: BTreeSet<String>,
 }
 
 impl StatementFacts {

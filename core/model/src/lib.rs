@@ -8,6 +8,7 @@ pub mod config;
 pub mod decision;
 pub mod facts;
 pub mod ids;
+pub mod limits;
 pub mod lineage;
 pub mod mask;
 pub mod principal;
@@ -24,6 +25,7 @@ pub use ids::{
     ApprovalId, ColumnRef, DatabaseName, EdgeId, EnvironmentName, Epoch, EventSeq, GroupName,
     PrincipalId, PrincipalKind, RuleId, SessionId, StatementId, Tag,
 };
+pub use limits::{HourlyLimit, Limits, Usage};
 pub use lineage::Lineage;
 pub use mask::{ColumnMasks, MaskKind};
 pub use principal::{Actor, Principal};

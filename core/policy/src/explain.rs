@@ -40,6 +40,12 @@ pub(crate) fn closed(action: &str, facts: &StatementFacts) -> Refusal {
                 "ask a policy author to permit Action::\"Administer\" for this case",
             )
         }
+        "Define" if facts.define_schemas.contains(&None) => built_in(
+            "closed.define",
+            "no policy permits Define here, and which schema the object is in is not known"
+                .to_owned(),
+            "write the object's name with its schema, in a statement by itself, or ask a policy author",
+        ),
         "Connect" => built_in(
             "closed.connect",
             "no policy lets this principal reach the database".to_owned(),
@@ -78,7 +84,7 @@ fn opaque(facts: &StatementFacts) -> Refusal {
         }
         OpaqueReason::UntrustedFunction(_) => (
             format!("function {detail} is not known to be harmless"),
-            "leave the function out, or ask a policy author to permit Action::\"RunOpaque\" for it",
+            "leave the function out, or ask a policy author to permit Action::\"Call\" on it",
         ),
         OpaqueReason::DynamicSql(_) => (
             format!("{detail} runs text that cannot be analysed"),

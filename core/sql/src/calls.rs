@@ -7,7 +7,7 @@ use writ_model::{OpaqueReason, StatementKind};
 
 use crate::children::Children;
 use crate::walk::Walk;
-use crate::{parse, session};
+use crate::{guard, parse, session};
 
 /// Functions of the server that run text as SQL somewhere, or read relations by name.
 const DYNAMIC: &[&str] = &[
@@ -149,7 +149,12 @@ impl Walk<'_> {
         let pinned = self.pinned_setting.clone().filter(|_| by_name);
         let written = args.first().and_then(parse::constant).map(str::to_ascii_lowercase);
         match written.or(pinned) {
-            Some(setting) if !named => self.setting(&setting),
+            Some(setting) if !named => {
+                if guard::is_access_mode(&setting) {
+                    self.effect(SessionEffect::ReadWrite);
+                }
+                self.setting(&setting);
+            }
             _ => {
                 self.effect(SessionEffect::Names);
                 self.opaque(OpaqueReason::Session(

@@ -8,8 +8,8 @@
 //! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
-mod below;
 mod behind;
+mod below;
 mod bodies;
 mod bounds;
 mod calls;
@@ -17,12 +17,13 @@ mod change;
 mod children;
 mod ddl;
 mod derived;
+mod guard;
 mod limits;
 mod lineage;
 mod mask;
 mod names;
-mod outputs;
 mod oracles;
+mod outputs;
 mod parse;
 mod query;
 mod scope;
@@ -103,7 +104,9 @@ fn facts_of(
     let lineage = lineage::of(&tree, catalog, names);
     let mut walk = Walk::new(catalog, names, None);
     walk.facts.lineage = lineage;
+    let counted = guard::note(&tree, catalog, names, &mut walk.facts);
     walk_all(&mut walk, &mut tree);
+    walk.facts.uncounted_changes |= walk.changes > counted;
     Ok((!walk.too_deep).then(|| walk.into_facts()))
 }
 

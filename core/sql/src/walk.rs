@@ -66,6 +66,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) removing: bool,
     pub(crate) seen: behind::Seen,
     pub(crate) bodies: bodies::Bodies,
+    /// INSERT, UPDATE, DELETE and MERGE seen, wherever they stand.
+    pub(crate) changes: u32,
 }
 
 impl<'a> Walk<'a> {
@@ -97,6 +99,7 @@ impl<'a> Walk<'a> {
             removing: false,
             seen: behind::Seen::default(),
             bodies: bodies::Bodies::default(),
+            changes: 0,
         }
     }
 
@@ -135,6 +138,9 @@ impl<'a> Walk<'a> {
 
     pub(crate) fn kind(&mut self, kind: StatementKind) {
         if !self.planning || !kind.changes() {
+            use StatementKind as K;
+            let changes = matches!(kind, K::Insert | K::Update | K::Delete | K::Merge);
+            self.changes = self.changes.saturating_add(u32::from(changes));
             self.facts.kinds.insert(kind);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use writ_audit::EncodedStatement;
 use writ_model::sqlstate::SqlState;
-use writ_model::{Decision, StatementFacts, Timestamp};
+use writ_model::{Decision, HourlyLimit, StatementFacts, Timestamp};
 
 /// Identifies everything but the text that a ruling depends on: epoch, catalog, names. Equal stamps of one gate
 /// mean equal rulings.
@@ -45,6 +45,10 @@ pub struct Ruling {
     pub touched: Arc<[TouchedColumn]>,
     /// Whether bind values stay out of the record, because sensitive columns are involved.
     pub redact_binds: bool,
+    /// Whether the planner was asked before it was decided.
+    pub estimated: bool,
+    /// The rows that it expected.
+    pub expected: Option<u64>,
 }
 
 impl Ruling {
@@ -63,6 +67,8 @@ impl Ruling {
             profile: self.profile.with_text(text)?,
             touched: Arc::clone(&self.touched),
             redact_binds: self.redact_binds,
+            estimated: self.estimated,
+            expected: self.expected,
         })
     }
 
@@ -94,6 +100,15 @@ pub struct SessionNames {
     pub standard_conforming_strings: bool,
 }
 
+/// What is left of an hour's limits; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Rows.
+    pub rows: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+}
+
 /// Decides texts for one session.
 pub trait Gate {
     /// Takes the newest configuration and catalog. An error ends the session: the principal or the database is gone.
@@ -120,6 +135,24 @@ pub trait Gate {
     fn set_names(&mut self, names: SessionNames);
     /// Uses a catalog of this session's own, which sees its uncommitted definitions; `None`: the shared one.
     fn set_own_catalog(&mut self, json: Option<&[u8]>) -> Result<(), String>;
+    /// Whether a rule looks at, or limits, what principals take in an hour: rows are counted then.
+    fn counts_usage(&self) -> bool {
+        false
+    }
+    /// The client took this much.
+    fn charge(&self, _now: Timestamp, _rows: u64, _bytes: u64) {}
+    /// Whether a rule looks at the rows that the planner expects of this text, and they are not known yet.
+    fn wants_estimate(&self, _ruling: &Ruling) -> bool {
+        false
+    }
+    /// Decides again, now that the planner was asked; `None`: it does not know.
+    fn rule_expecting(&mut self, text: &[u8], _rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
+        self.rule(text, now)
+    }
+    /// What is left of these limits.
+    fn left(&self, _limits: &[HourlyLimit], _now: Timestamp) -> Left {
+        Left::default()
+    }
 }
 
 /// The right to forward one statement's bytes. Only the session's admission makes one, and using it consumes it.

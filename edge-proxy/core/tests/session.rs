@@ -272,8 +272,7 @@ fn after_set_the_server_is_asked_what_names_mean() {
     let _ = rig.to_client();
     rig.client(&query("select 1"));
     assert_eq!(tags(&rig.to_server()), "PBECCS");
-    let columns: [&[u8]; 6] =
-        [b"app", b"[\"pg_catalog\",\"x\"]", b"on", b"[]", b"x", b"[]"];
+    let columns: [&[u8]; 6] = [b"app", b"[\"pg_catalog\",\"x\"]", b"on", b"[]", b"x", b"[]"];
     let mut row = 6_u16.to_be_bytes().to_vec();
     for column in columns {
         row.extend(u32::try_from(column.len()).expect("small").to_be_bytes());

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use writ_model::config::{Database, EdgeConfig, Environment};
 use writ_model::{
     Actor, Catalog, ColumnMasks, ColumnRef, Denial, PrincipalId, StatementFacts, Tag, Timestamp,
+    Usage,
 };
 use writ_policy::{ColumnSensitivity, Policies, RequestContext, Subject};
 
@@ -102,7 +103,13 @@ impl DatabaseState {
     }
 
     /// The scope for `key`, with its masks, made once.
-    pub(super) fn scope(&self, key: ScopeKey, actor: &Actor, now: Timestamp) -> Arc<Scope> {
+    pub(super) fn scope(
+        &self,
+        key: ScopeKey,
+        actor: &Actor,
+        now: Timestamp,
+        usage: Usage,
+    ) -> Arc<Scope> {
         let mut scopes = lock(&self.scopes);
         if let Some(scope) = scopes.get(&key) {
             return Arc::clone(scope);
@@ -112,7 +119,7 @@ impl DatabaseState {
         if scopes.len() >= SCOPES_MAX {
             scopes.clear();
         }
-        let context = key.context(now);
+        let context = key.context(now, usage);
         let masks = self.policies.masks(&self.subject(actor), &context, &self.sensitive.list);
         let scope = Arc::new(Scope::new(masks));
         scopes.insert(key, Arc::clone(&scope));
@@ -131,16 +138,20 @@ pub(super) struct ScopeKey {
     pub(super) temp_relations: Vec<String>,
     pub(super) temp_active: Vec<String>,
     pub(super) standard_conforming_strings: bool,
+    /// Whether the session was made read-only when it began.
+    pub(super) read_only: bool,
     /// Rules may look at the time: see `DECISION_AGE`.
     pub(super) period: i64,
 }
 
 impl ScopeKey {
-    pub(super) fn context(&self, now: Timestamp) -> RequestContext {
+    pub(super) fn context(&self, now: Timestamp, usage: Usage) -> RequestContext {
         RequestContext {
             now,
             client_address: self.client_address,
             application_name: self.application_name.clone(),
+            usage,
+            rows_expected: None,
         }
     }
 
@@ -218,7 +229,8 @@ impl Scope {
             return;
         }
         let mut rulings = lock(&self.rulings);
-        if !rulings.by_facts.contains_key(&ruling.facts) {
+        // The same facts with another estimate are another question.
+        if !ruling.estimated && !rulings.by_facts.contains_key(&ruling.facts) {
             rulings.make_room(ruling);
             rulings.by_facts.insert(Arc::clone(&ruling.facts), Arc::clone(ruling));
         }

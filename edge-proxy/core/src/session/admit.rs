@@ -328,6 +328,7 @@ impl<G: Gate> Session<G> {
             started: cx.now,
             ruling: Arc::clone(ruling),
             rows: 0,
+            row_limit: 0,
             sqlstate: None,
             tag: String::new(),
             refusal: refusal.map(Box::new),

@@ -133,7 +133,7 @@ impl Reader<'_> {
 
 #[test]
 fn trees_are_read() {
-    let text = r"{RTE :alias <> :eref {ALIAS :aliasname a\ b :colnames (\:x ()} :relid 16
+    let text = r"{RTE :alias <> :eref {ALIAS :aliasname a\ b :colnames (\:x ())} :relid 16
   :selectedCols (b 7
  8) :c 4 [ 1 0 ]}";
     let Value::Node(node) = read(text) else { panic!("a node") };
