@@ -2,7 +2,6 @@
 
 use pg_query::{NodeEnum, protobuf as pb};
 use writ_model::catalog::FIRST_USER_OID;
-use writ_model::facts::SessionEffect;
 use writ_model::{OpaqueReason, StatementKind};
 
 use crate::children::Children;
@@ -141,7 +140,7 @@ impl Walk<'_> {
         match written.or(pinned) {
             Some(setting) if !named => self.setting(&setting),
             _ => {
-                self.effect(SessionEffect::Names);
+                self.names_change();
                 self.opaque(OpaqueReason::Session(
                     "set_config of a setting not written out".into(),
                 ));
@@ -155,11 +154,11 @@ impl Walk<'_> {
             session::Meaning::Harmless => self.kind(StatementKind::Set),
             session::Meaning::Names => {
                 self.kind(StatementKind::Set);
-                self.effect(SessionEffect::Names);
+                self.names_change();
             }
             session::Meaning::Role => {
                 self.kind(StatementKind::SetRole);
-                self.effect(SessionEffect::Names);
+                self.names_change();
             }
             session::Meaning::Server => self.kind(StatementKind::Server),
         }
@@ -208,6 +207,9 @@ impl Walk<'_> {
 
     /// The schema of a user's function that a call may reach.
     fn user_function(&self, schema: &str, name: &str) -> Option<String> {
+        if self.made_functions.contains(name) {
+            return Some(if schema.is_empty() { "?" } else { schema }.to_owned());
+        }
         let path = self.names.path();
         let reaches = |f: &&writ_model::Function| {
             let user = f.oid >= FIRST_USER_OID || !is_system_schema(&f.schema);

@@ -13,9 +13,11 @@ mod calls;
 mod change;
 mod children;
 mod ddl;
+mod define;
 mod limits;
 mod mask;
 mod names;
+mod overlay;
 mod parse;
 mod query;
 mod scope;
@@ -33,6 +35,7 @@ use writ_model::facts::SessionEffect;
 use writ_model::{Catalog, ColumnMasks, OpaqueReason, StatementFacts, StatementKind};
 
 use limits::Depth;
+use overlay::{Changes, Seen};
 use walk::Walk;
 
 /// What a text does, and the text, which the rewrite starts from again.
@@ -82,7 +85,8 @@ fn facts_of(
         return Err(OpaqueReason::Session(why));
     }
     let mut tree = parse::parse(text)?;
-    let mut walk = Walk::new(catalog, names, None);
+    let changes = Changes::default();
+    let mut walk = Walk::new(Seen::new(catalog, &changes), names, None);
     walk.depth = depth;
     walk_all(&mut walk, &mut tree);
     Ok((!walk.too_deep).then(|| walk.into_facts()))
@@ -94,10 +98,7 @@ fn walk_all(walk: &mut Walk<'_>, tree: &mut pb::ParseResult) {
         let Some(statement) = raw.stmt.as_deref_mut() else { continue };
         walk.facts.statements = walk.facts.statements.saturating_add(1);
         walk.statement(statement);
-        let session = &walk.facts.session;
-        // A transaction that ends can take a SET with it.
-        walk.names_changed |= session.contains(&SessionEffect::Names)
-            || session.contains(&SessionEffect::TransactionEnd);
+        walk.names_changed |= std::mem::take(&mut walk.names_changing);
     }
     if walk.facts.statements == 0 {
         walk.facts.kinds.insert(StatementKind::Empty);
@@ -115,7 +116,7 @@ impl Analysis {
     /// in `opaque`, and for policy to judge.
     #[must_use]
     pub fn touches_masked(&self, catalog: &Catalog, masks: &ColumnMasks) -> bool {
-        !masks.is_empty() && mask::touched(catalog, masks, &self.facts)
+        !masks.is_empty() && mask::touched(catalog.into(), masks, &self.facts)
     }
 
     /// The text that reads masked values in place of masked columns (E3). `catalog` and `names` must
@@ -140,7 +141,8 @@ impl Analysis {
                 return Ok(None);
             }
             let mut tree = parse::parse(&self.text)?;
-            let mut walk = Walk::new(catalog, names, Some(masks));
+            let changes = Changes::default();
+            let mut walk = Walk::new(Seen::new(catalog, &changes), names, Some(masks));
             walk_all(&mut walk, &mut tree);
             if let Some(reason) = walk.refusal.take() {
                 return Err(reason);
