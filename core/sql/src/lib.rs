@@ -8,6 +8,7 @@
 //! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
+mod block;
 mod bounds;
 mod calls;
 mod change;

@@ -62,9 +62,11 @@ impl Walk<'_> {
                 self.kind(Kind::Lock);
                 self.mention(&lock.relations);
             }
-            NodeEnum::DoStmt(_) => {
-                self.kind(Kind::Do);
-                self.unseen("DO");
+            NodeEnum::DoStmt(block) => {
+                if !self.block(block) {
+                    self.kind(Kind::Do);
+                    self.unseen("DO");
+                }
             }
             NodeEnum::CallStmt(call) => {
                 self.kind(Kind::Call);

@@ -187,7 +187,7 @@ impl PolicyGate {
             }),
         };
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
-        let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
+        let sqlstate = if stale { sqlstate::UNAVAILABLE } else { refusal_code(&facts, &decision) };
         let redacts = self.state.policies.redacts_record(&decision.rules);
         let mut ruling =
             profile::ruling(text, facts, decision, sqlstate, rewritten, masks, self.sensitive());
@@ -226,8 +226,23 @@ impl PolicyGate {
     }
 }
 
+/// The rule that refuses what cannot be known.
+const CLOSED_RULE: &str = "closed.opaque";
 /// The rule that a stale edge names.
 const STALE_RULE: &str = "stale-configuration";
+
+/// A name that nobody knows is told with the server's own code: tools look whether their tables are there by it.
+fn refusal_code(facts: &StatementFacts, decision: &Decision) -> SqlState {
+    if !decision.rules.iter().all(|r| r.as_str() == CLOSED_RULE) {
+        return sqlstate::REFUSED;
+    }
+    match facts.opaque.first() {
+        Some(OpaqueReason::Syntax(_)) => sqlstate::SYNTAX_ERROR,
+        Some(OpaqueReason::UnknownRelation(_)) => sqlstate::UNDEFINED_TABLE,
+        Some(OpaqueReason::UnknownColumn(_)) => sqlstate::UNDEFINED_COLUMN,
+        _ => sqlstate::REFUSED,
+    }
+}
 
 fn unknown(reason: OpaqueReason) -> StatementFacts {
     StatementFacts {
