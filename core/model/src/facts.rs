@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lineage::Lineage;
+
 /// The kind of a statement, as policy and audit name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,6 +152,8 @@ pub enum OpaqueReason {
     Rewrite(String),
     /// Session state that is not known here.
     Session(String),
+    /// A write under a constraint that answers about masked values: its name.
+    Oracle(String),
 }
 
 impl OpaqueReason {
@@ -166,6 +170,7 @@ impl OpaqueReason {
             Self::DynamicSql(_) => "dynamic_sql",
             Self::Rewrite(_) => "rewrite",
             Self::Session(_) => "session",
+            Self::Oracle(_) => "oracle",
         }
     }
 
@@ -181,7 +186,8 @@ impl OpaqueReason {
             | Self::UntrustedFunction(d)
             | Self::DynamicSql(d)
             | Self::Rewrite(d)
-            | Self::Session(d) => d,
+            | Self::Session(d)
+            | Self::Oracle(d) => d,
         }
     }
 }
@@ -238,6 +244,12 @@ pub struct StatementFacts {
     pub executes: BTreeSet<String>,
     /// SQL-level prepared statements that this text makes (PREPARE name).
     pub prepares: BTreeSet<String>,
+    /// Settings that the text changes, lower case.
+    #[serde(default)]
+    pub settings: BTreeSet<String>,
+    /// Where values come from.
+    #[serde(default)]
+    pub lineage: Lineage,
 }
 
 impl StatementFacts {

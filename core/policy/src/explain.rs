@@ -94,6 +94,13 @@ fn opaque(facts: &StatementFacts) -> Refusal {
             format!("masked data is used in a way that cannot be masked soundly: {detail}"),
             "select from the table directly, or leave the masked columns out",
         ),
+        OpaqueReason::Oracle(_) => (
+            format!(
+                "the constraint {detail} would answer whether a value that is masked for you exists"
+            ),
+            "leave the columns of that constraint out, ask a person to run it, or ask an administrator for unmasked \
+             access to them",
+        ),
         OpaqueReason::Session(_) => (
             format!("the session's state is not known: {detail}"),
             "send the statements one at a time, or reconnect",

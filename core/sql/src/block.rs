@@ -3,7 +3,7 @@
 
 use pg_query::{NodeEnum, protobuf as pb};
 
-use crate::limits::{self, Depth};
+use crate::limits;
 use crate::parse;
 use crate::walk::Walk;
 
@@ -11,12 +11,10 @@ impl Walk<'_> {
     /// Walks the statements of a block of definitions; false where the block may be anything else.
     pub(crate) fn block(&mut self, block: &pb::DoStmt) -> bool {
         let Some(inner) = body(block).and_then(definitions) else { return false };
-        if self.depth == Depth::Shallow {
+        let Ok(levels) = limits::check(inner) else { return false };
+        if !parse::fits_here(levels) {
             self.too_deep = true;
             return true;
-        }
-        if limits::check(inner).is_err() {
-            return false;
         }
         let Ok(mut tree) = parse::parse(inner) else { return false };
         let known = |s: &pb::RawStmt| {

@@ -6,7 +6,7 @@ use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
 use crate::change::all_columns;
 use crate::children::{Children, Visitor};
-use crate::define::constraint_columns;
+use crate::define::{constraint_columns, is_relation};
 use crate::parse;
 use crate::scope::{Entry, family};
 use crate::walk::Walk;
@@ -26,6 +26,8 @@ impl Walk<'_> {
             Some(NodeEnum::CreateTableAsStmt(create)) => self.create_as(create),
             Some(NodeEnum::ViewStmt(view)) => {
                 self.kind(Kind::Create);
+                // A view over a temporary relation is temporary without saying so.
+                self.effect(SessionEffect::Names);
                 self.persist(|walk| view.query.children(walk));
                 if let Some(relation) = &view.view {
                     self.define(relation, false, true);
@@ -115,10 +117,15 @@ impl Walk<'_> {
                 self.mention_one(parent);
             }
         }
+        // What is made next may have the bare name of what is copied here.
+        let likes = |n: &&mut Node| matches!(n.node, Some(NodeEnum::TableLikeClause(_)));
+        create.table_elts.iter_mut().filter(likes).for_each(|like| self.element(like));
         if let Some(relation) = &create.relation {
             self.define(relation, create.if_not_exists, false);
         }
-        self.elements(&mut create.table_elts);
+        self.loose(|walk| {
+            create.table_elts.iter_mut().filter(|n| !likes(n)).for_each(|e| walk.element(e));
+        });
         self.elements(&mut create.constraints);
         self.loose(|walk| {
             create.partbound.children(walk);
@@ -225,12 +232,10 @@ impl Walk<'_> {
     fn alter_table(&mut self, alter: &mut pb::AlterTableStmt) {
         use pb::AlterTableType as T;
         self.kind(Kind::Alter);
-        let relation = alter.relation.clone();
-        if alter.objtype() == pb::ObjectType::ObjectIndex {
-            // The relation is the index: the snapshot has none.
-            self.facts.defines.extend(relation.map(|r| r.relname));
+        if self.is_index(alter.objtype(), alter.relation.as_ref()) {
             return self.definitions_grow();
         }
+        let relation = alter.relation.clone();
         let found = self.altered(relation.as_ref(), false);
         for command in &mut alter.cmds {
             let Some(NodeEnum::AlterTableCmd(command)) = command.node.as_mut() else { continue };
@@ -284,6 +289,17 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether a statement changes an index, which the snapshot leaves out; notes its name.
+    pub(crate) fn is_index(&mut self, kind: pb::ObjectType, relation: Option<&pb::RangeVar>) -> bool {
+        let Some(relation) = relation.filter(|_| kind == pb::ObjectType::ObjectIndex) else {
+            return false;
+        };
+        self.facts.defines.insert(relation.relname.clone());
+        // ALTER INDEX … RENAME takes tables too.
+        self.names.resolve(self.catalog, &relation.schemaname, &relation.relname)
+            == crate::names::Resolved::Unknown
+    }
+
     /// Notes an altered relation. `renames`: its columns may go by other names afterwards.
     pub(crate) fn altered(
         &mut self,
@@ -293,11 +309,10 @@ impl Walk<'_> {
         let relation = relation?;
         self.facts.defines.insert(relation.relname.clone());
         let found = self.mention_one(relation)?;
-        if !self.planning {
-            // The triggers of rows do not run, and what is below a view is not written.
-            for member in family(self.catalog, &found, false) {
-                self.note_write(member, &[]);
-            }
+        if self.planning {
+            self.read(&found, &[], false);
+        } else {
+            self.note_altered(&found);
         }
         if renames {
             self.reads_rows(Some(&found), &all_columns(Some(&found)));
@@ -319,6 +334,24 @@ impl Walk<'_> {
         self.facts.defines.insert(name);
     }
 
+    /// Whether all that goes is the session's own temporary relations, as with DISCARD TEMP.
+    pub(crate) fn drops_own(&self, drop: &pb::DropStmt) -> bool {
+        let known = !self.names_changed && !self.definitions_changed;
+        let own = |object: &Node| {
+            let Some(NodeEnum::List(list)) = &object.node else { return false };
+            let found = match parse::strings(&list.items).as_slice() {
+                [name] => self.names.resolve(self.catalog, "", name),
+                [schema, name] => self.names.resolve(self.catalog, schema, name),
+                _ => return false,
+            };
+            found == crate::names::Resolved::Temporary
+        };
+        known
+            && is_relation(drop.remove_type())
+            && drop.behavior() != pb::DropBehavior::DropCascade
+            && drop.objects.iter().all(own)
+    }
+
     /// Definitions that hold code, roles, or things outside relations.
     fn code(&mut self, node: &mut Node) {
         match node.node.as_mut() {
@@ -333,6 +366,12 @@ impl Walk<'_> {
                     });
                 });
                 self.definitions_grow();
+            }
+            Some(NodeEnum::CreateSchemaStmt(create)) if !create.schema_elts.is_empty() => {
+                self.kind(Kind::Create);
+                self.effect(SessionEffect::Names);
+                create.schema_elts.iter_mut().for_each(|element| self.statement(element));
+                self.definitions_change();
             }
             Some(NodeEnum::CreateStatsStmt(stats)) => {
                 self.kind(Kind::Create);
@@ -422,8 +461,11 @@ impl Walk<'_> {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(rule.rulename.clone());
                 let table = rule.relation.clone();
-                if let Some(table) = &table {
-                    self.mention_one(table);
+                if let Some(found) = table.as_ref().and_then(|t| self.mention_one(t)) {
+                    if self.masks.is_none() {
+                        // OLD and NEW are rows of a view, and so of what is below it.
+                        self.follow_view(&found);
+                    }
                 }
                 self.over(table.as_ref(), |walk| {
                     rule.where_clause.children(walk);
@@ -435,6 +477,8 @@ impl Walk<'_> {
             }
             _ => {}
         }
+        // A temporary table with triggers or rules runs code.
+        self.effect(SessionEffect::Names);
         self.definitions_grow();
     }
 }

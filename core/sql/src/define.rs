@@ -134,7 +134,7 @@ impl Walk<'_> {
 
     pub(crate) fn drop(&mut self, drop: &pb::DropStmt) {
         use pb::ObjectType as O;
-        self.kind(Kind::Drop);
+        self.kind(if self.drops_own(drop) { Kind::Discard } else { Kind::Drop });
         let cascade = drop.behavior() == pb::DropBehavior::DropCascade;
         let kind = drop.remove_type();
         for object in &drop.objects {
@@ -205,14 +205,14 @@ impl Walk<'_> {
         self.kind(Kind::Alter);
         self.named(rename.object.as_deref());
         self.facts.defines.insert(rename.newname.clone());
+        // A schema of the search path, or a temporary relation.
+        self.effect(SessionEffect::Names);
         match rename.rename_type() {
-            O::ObjectIndex => {
-                // The relation is the index: the snapshot has none.
-                let name = rename.relation.as_ref().map(|r| r.relname.clone());
-                self.facts.defines.extend(name);
+            kind @ O::ObjectIndex if self.is_index(kind, rename.relation.as_ref()) => {
                 self.definitions_grow();
             }
-            O::ObjectTable
+            O::ObjectIndex
+            | O::ObjectTable
             | O::ObjectView
             | O::ObjectMatview
             | O::ObjectForeignTable
@@ -395,10 +395,10 @@ impl Walk<'_> {
         self.made.hook(&relation.schemaname, &relation.relname);
         let found = self.names.resolve(self.catalog, &relation.schemaname, &relation.relname);
         if let Resolved::Relation(found) = found {
-            let members: Vec<Relation> =
-                family(self.catalog, found, false).into_iter().cloned().collect();
-            for member in members {
-                self.changed(member.oid, Some(Relation { has_triggers: true, ..member }));
+            // What a write of it runs from now on is not looked at: no later use of it is known.
+            let hidden = Made { content: Content::Unsure, hooked: true };
+            for member in family(self.catalog, found, false) {
+                self.made.insert(&member.schema, &member.name, hidden);
             }
         }
         self.definitions_grow();
@@ -442,7 +442,7 @@ fn new_column(relation: &Relation, column: &pb::ColumnDef) -> Column {
     }
 }
 
-fn is_relation(kind: pb::ObjectType) -> bool {
+pub(crate) fn is_relation(kind: pb::ObjectType) -> bool {
     matches!(
         kind,
         pb::ObjectType::ObjectTable

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::mask::ColumnMask;
-use writ_model::{Column, ColumnMasks, MaskKind, OpaqueReason, Relation, StatementFacts};
+use writ_model::{Catalog, Column, ColumnMasks, MaskKind, OpaqueReason, Relation, StatementFacts};
 
 use crate::overlay::Seen;
 use crate::parse;
@@ -36,6 +36,15 @@ pub(crate) fn touched(catalog: Seen<'_>, masks: &ColumnMasks, facts: &StatementF
         // A masked column that the snapshot does not have may have another name now.
         masked.keys().any(|c| read.columns.contains(c) || (!known && read.columns.contains("*")))
     })
+}
+
+/// Whether a row of the relation, as an error may quote it, holds something masked. A relation that the snapshot
+/// does not have may hold anything, unless it is the session's own temporary one.
+pub(crate) fn rows_are(catalog: &Catalog, masks: &ColumnMasks, schema: &str, name: &str) -> bool {
+    if masks.is_empty() || schema.starts_with("pg_temp") {
+        return false;
+    }
+    catalog.relation(schema, name).is_none_or(|found| !of(catalog.into(), masks, found, false).is_empty())
 }
 
 /// The node that stands for `relation` with its masked columns replaced. `inner` is the query of a

@@ -104,6 +104,41 @@ impl<'a> Seen<'a> {
         self.base.relations().iter().filter_map(move |r| self.newest(r))
     }
 
+    /// The snapshot as it was before the text.
+    pub(crate) fn base(self) -> &'a Catalog {
+        self.base
+    }
+
+    pub(crate) fn body(self, function: u32) -> Option<&'a writ_model::behind::FunctionBody> {
+        self.base.body(function)
+    }
+
+    pub(crate) fn hooks(self, relation: u32) -> impl Iterator<Item = &'a writ_model::behind::Hook> {
+        self.base.hooks(relation)
+    }
+
+    pub(crate) fn dependences(
+        self,
+        relation: u32,
+    ) -> impl Iterator<Item = &'a writ_model::behind::Dependence> {
+        self.base.dependences(relation)
+    }
+
+    pub(crate) fn behind(self) -> &'a writ_model::behind::Behind {
+        self.base.behind()
+    }
+
+    pub(crate) fn operators_named(
+        self,
+        name: &str,
+    ) -> impl Iterator<Item = &'a writ_model::behind::Operator> {
+        self.base.operators_named(name)
+    }
+
+    pub(crate) fn function_by_oid(self, oid: u32) -> Option<&'a Function> {
+        self.base.function_by_oid(oid)
+    }
+
     pub(crate) fn functions_named(self, name: &str) -> impl Iterator<Item = &'a Function> {
         self.base.functions_named(name)
     }
@@ -128,7 +163,7 @@ pub(crate) struct Made {
 }
 
 /// What the text makes, by schema and name. An empty schema is one that is not known.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct MadeRelations(BTreeMap<(String, String), Made>);
 
 impl MadeRelations {
