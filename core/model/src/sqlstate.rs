@@ -6,6 +6,12 @@ pub struct SqlState(pub &'static str);
 
 /// A refusal by policy.
 pub const REFUSED: SqlState = SqlState("42501");
+/// A text that does not parse, as the server would say it.
+pub const SYNTAX_ERROR: SqlState = SqlState("42601");
+/// A relation that the gateway does not know, as the server would say it.
+pub const UNDEFINED_TABLE: SqlState = SqlState("42P01");
+/// A column that the gateway cannot resolve, as the server would say it.
+pub const UNDEFINED_COLUMN: SqlState = SqlState("42703");
 /// An approval that was declined, expired or cancelled.
 pub const APPROVAL_ENDED: SqlState = SqlState("57014");
 /// No usable policy, stale past the bound, or audit not possible.

@@ -66,8 +66,10 @@ fn opaque(facts: &StatementFacts) -> Refusal {
     };
     let detail = why.detail();
     let (reason, next_step) = match why {
+        // The server's own words: tools look for them.
         OpaqueReason::Syntax(_) => {
-            (format!("the statement does not parse: {detail}"), "correct the statement")
+            let words = detail.strip_prefix("Invalid statement: ").unwrap_or(detail);
+            (words.to_owned(), "correct the statement")
         }
         OpaqueReason::Limit(_) => {
             (format!("the statement passes a limit: {detail}"), "make the statement smaller")
@@ -76,11 +78,15 @@ fn opaque(facts: &StatementFacts) -> Refusal {
             (format!("{detail} is not analysed yet"), "write the statement another way")
         }
         OpaqueReason::UnknownRelation(_) => (
-            format!("relation {detail} does not exist or is too new for the gateway's catalog"),
-            "check the name; if the relation was just made, try again in a few seconds",
+            format!("relation \"{detail}\" does not exist"),
+            "check the name; what was just made by other ways than the gateway, it knows in a few seconds",
         ),
         OpaqueReason::UnknownColumn(_) => {
-            (format!("column {detail} cannot be resolved"), "qualify it with its table's name")
+            let quote = if detail.contains('.') { "" } else { "\"" };
+            (
+                format!("column {quote}{detail}{quote} does not exist"),
+                "check the name, or qualify it with its table's name",
+            )
         }
         OpaqueReason::UntrustedFunction(_) => (
             format!("function {detail} is not known to be harmless"),

@@ -251,7 +251,7 @@ impl Walk<'_> {
         }
         let mut written: Vec<u32> = self.written().into_iter().map(|(oid, _)| oid).collect();
         // A value of a relation's row type can be made without the relation.
-        let rows = catalog.relations().iter().filter(|r| self.seen.types.contains(&r.name));
+        let rows = catalog.relations().filter(|r| self.seen.types.contains(&r.name));
         written.extend(rows.map(|r| r.oid));
         let mut used = self.read_oids();
         used.extend(&written);

@@ -156,7 +156,7 @@ impl Walk<'_> {
                 self.setting(&setting);
             }
             _ => {
-                self.effect(SessionEffect::Names);
+                self.names_change();
                 self.opaque(OpaqueReason::Session(
                     "set_config of a setting not written out".into(),
                 ));
@@ -171,11 +171,11 @@ impl Walk<'_> {
             session::Meaning::Harmless => self.kind(StatementKind::Set),
             session::Meaning::Names => {
                 self.kind(StatementKind::Set);
-                self.effect(SessionEffect::Names);
+                self.names_change();
             }
             session::Meaning::Role => {
                 self.kind(StatementKind::SetRole);
-                self.effect(SessionEffect::Names);
+                self.names_change();
             }
             session::Meaning::Server => self.kind(StatementKind::Server),
         }
@@ -191,7 +191,7 @@ impl Walk<'_> {
         if DYNAMIC.contains(&name) {
             self.opaque(OpaqueReason::DynamicSql(name.to_owned()));
         }
-        if is_untrusted(name) {
+        if is_untrusted(name) || self.made_functions.contains(name) {
             self.opaque(OpaqueReason::UntrustedFunction(name.to_owned()));
         }
         self.see_call(name);
@@ -240,6 +240,10 @@ impl Walk<'_> {
 
     /// Whether `name` after a row, as in `t.name` or `(row).name`, can be a function; notes it.
     pub(crate) fn attribute_function(&mut self, name: &str) -> bool {
+        if self.made_functions.contains(name) {
+            self.opaque(OpaqueReason::UntrustedFunction(name.to_owned()));
+            return true;
+        }
         let reached = self.user_functions("", name);
         for function in &reached {
             self.run(*function);

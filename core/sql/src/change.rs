@@ -30,6 +30,15 @@ impl Walk<'_> {
         }
     }
 
+    /// The target of a change that happens now.
+    fn write_to(&mut self, relation: &pb::RangeVar) -> (Option<Relation>, Entry) {
+        let target = self.target(relation);
+        if target.0.is_none() {
+            self.write_made(relation);
+        }
+        target
+    }
+
     fn write_target(&mut self, found: Option<&Relation>, entry: &Entry, columns: &[String]) {
         let Some(found) = found else { return };
         let only = matches!(entry.source, Source::Relation { only: true, .. });
@@ -99,7 +108,10 @@ impl Walk<'_> {
             walk.with(insert.with_clause.as_mut());
             insert.select_stmt.children(walk);
             let Some(relation) = insert.relation.as_ref() else { return };
-            let (found, entry) = walk.target(relation);
+            if insert.on_conflict_clause.is_some() && insert.returning_clause.is_some() {
+                walk.read_made(relation);
+            }
+            let (found, entry) = walk.write_to(relation);
             let mut columns = assigned(&insert.cols);
             if columns.is_empty() {
                 // Columns without a value at the end of the list get their defaults.
@@ -151,7 +163,8 @@ impl Walk<'_> {
         self.level(|walk| {
             walk.with(update.with_clause.as_mut());
             let Some(relation) = update.relation.as_ref() else { return };
-            let (found, entry) = walk.target(relation);
+            walk.read_made(relation);
+            let (found, entry) = walk.write_to(relation);
             walk.bound(update.where_clause.as_deref(), found.as_ref());
             walk.write_target(found.as_ref(), &entry, &assigned(&update.target_list));
             walk.push(entry.clone());
@@ -169,7 +182,8 @@ impl Walk<'_> {
         self.level(|walk| {
             walk.with(delete.with_clause.as_mut());
             let Some(relation) = delete.relation.as_ref() else { return };
-            let (found, entry) = walk.target(relation);
+            walk.read_made(relation);
+            let (found, entry) = walk.write_to(relation);
             walk.bound(delete.where_clause.as_deref(), found.as_ref());
             let before = std::mem::replace(&mut walk.removing, true);
             walk.write_target(found.as_ref(), &entry, &all_columns(found.as_ref()));
@@ -194,7 +208,8 @@ impl Walk<'_> {
         self.level(|walk| {
             walk.with(merge.with_clause.as_mut());
             let Some(relation) = merge.relation.as_ref() else { return };
-            let (found, entry) = walk.target(relation);
+            walk.read_made(relation);
+            let (found, entry) = walk.write_to(relation);
             walk.push(entry.clone());
             if let Some(source) = merge.source_relation.as_mut() {
                 walk.range(source);

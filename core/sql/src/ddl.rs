@@ -6,6 +6,7 @@ use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
 use crate::change::all_columns;
 use crate::children::{Children, Visitor};
+use crate::define::{constraint_columns, is_relation};
 use crate::parse;
 use crate::scope::Entry;
 use crate::walk::Walk;
@@ -17,19 +18,20 @@ impl Walk<'_> {
             Some(NodeEnum::CreateStmt(create)) => self.create_table(create),
             Some(NodeEnum::CreateForeignTableStmt(create)) => {
                 if let Some(base) = create.base_stmt.as_mut() {
+                    // Its rows are there already.
+                    base.if_not_exists = true;
                     self.create_table(base);
                 }
             }
             Some(NodeEnum::CreateTableAsStmt(create)) => self.create_as(create),
             Some(NodeEnum::ViewStmt(view)) => {
                 self.kind(Kind::Create);
-                if let Some(relation) = &view.view {
-                    self.define(relation);
-                }
                 // A view over a temporary relation is temporary without saying so.
                 self.effect(SessionEffect::Names);
                 self.persist(|walk| view.query.children(walk));
-                self.definitions_change();
+                if let Some(relation) = &view.view {
+                    self.define(relation, false, true);
+                }
             }
             Some(NodeEnum::IndexStmt(index)) => self.index(index),
             Some(NodeEnum::AlterTableStmt(alter)) => self.alter_table(alter),
@@ -39,12 +41,12 @@ impl Walk<'_> {
                 for object in &grant.objects {
                     self.named(Some(object));
                 }
-                self.effect(SessionEffect::Names);
+                self.names_change();
             }
             Some(NodeEnum::CreateSeqStmt(create)) => {
                 self.kind(Kind::Create);
                 if let Some(sequence) = &create.sequence {
-                    self.define(sequence);
+                    self.define(sequence, create.if_not_exists, false);
                 }
             }
             Some(NodeEnum::AlterSeqStmt(alter)) => {
@@ -58,17 +60,7 @@ impl Walk<'_> {
     /// A statement that gives something another name, schema, owner or note.
     fn relabel(&mut self, node: &mut Node) {
         match node.node.as_mut() {
-            Some(NodeEnum::RenameStmt(rename)) => {
-                self.kind(Kind::Alter);
-                if !self.is_index(rename.rename_type(), rename.relation.as_ref()) {
-                    self.altered(rename.relation.as_ref(), true);
-                }
-                self.named(rename.object.as_deref());
-                self.facts.defines.insert(rename.newname.clone());
-                // A schema of the search path, or a temporary relation.
-                self.effect(SessionEffect::Names);
-                self.definitions_change();
-            }
+            Some(NodeEnum::RenameStmt(rename)) => self.rename(rename),
             Some(NodeEnum::AlterObjectSchemaStmt(alter)) => {
                 self.kind(Kind::Alter);
                 self.altered(alter.relation.as_ref(), true);
@@ -79,7 +71,7 @@ impl Walk<'_> {
                 self.kind(Kind::Alter);
                 self.altered(alter.relation.as_ref(), false);
                 self.named(alter.object.as_deref());
-                self.definitions_change();
+                self.definitions_grow();
             }
             Some(NodeEnum::CommentStmt(comment)) => {
                 self.kind(Kind::Alter);
@@ -90,14 +82,6 @@ impl Walk<'_> {
                 self.named(label.object.as_deref());
             }
             _ => self.code(node),
-        }
-    }
-
-    /// Notes that definitions change, so that later statements of the text cannot be known.
-    fn definitions_change(&mut self) {
-        if !self.planning {
-            self.effect(SessionEffect::Definitions);
-            self.definitions_changed = true;
         }
     }
 
@@ -137,7 +121,7 @@ impl Walk<'_> {
         let likes = |n: &&mut Node| matches!(n.node, Some(NodeEnum::TableLikeClause(_)));
         create.table_elts.iter_mut().filter(likes).for_each(|like| self.element(like));
         if let Some(relation) = &create.relation {
-            self.define(relation);
+            self.define(relation, create.if_not_exists, false);
         }
         self.loose(|walk| {
             create.table_elts.iter_mut().filter(|n| !likes(n)).for_each(|e| walk.element(e));
@@ -214,7 +198,7 @@ impl Walk<'_> {
             run(self);
         }
         if let Some(into) = create.into.as_mut() {
-            self.note_into(into);
+            self.note_into(into, create.if_not_exists);
         }
     }
 
@@ -239,7 +223,7 @@ impl Walk<'_> {
     }
 
     /// Notes that a definition reads rows in a way that no rewrite can mask.
-    fn reads_rows(&mut self, relation: Option<&Relation>, columns: &[String]) {
+    pub(crate) fn reads_rows(&mut self, relation: Option<&Relation>, columns: &[String]) {
         let Some(relation) = relation else { return };
         self.read(relation, columns, false);
         self.refuse_masked(relation, columns, "a definition reads masked columns");
@@ -249,7 +233,7 @@ impl Walk<'_> {
         use pb::AlterTableType as T;
         self.kind(Kind::Alter);
         if self.is_index(alter.objtype(), alter.relation.as_ref()) {
-            return self.definitions_change();
+            return self.definitions_grow();
         }
         let relation = alter.relation.clone();
         let found = self.altered(relation.as_ref(), false);
@@ -286,19 +270,31 @@ impl Walk<'_> {
             );
             if !quiet {
                 // A failed conversion or check shows the value that failed.
-                self.reads_rows(found.as_ref(), &all_columns(found.as_ref()));
+                let read = match command.subtype() {
+                    T::AtAlterColumnType => Some(vec![command.name.clone()]),
+                    T::AtAddConstraint => constraint_columns(command.def.as_deref()),
+                    _ => None,
+                };
+                let read = read.unwrap_or_else(|| all_columns(found.as_ref()));
+                self.reads_rows(found.as_ref(), &read);
             }
             self.over(relation.as_ref(), |walk| {
                 if let Some(definition) = command.def.as_deref_mut() {
                     walk.element(definition);
                 }
             });
+            if let Some(relation) = &relation {
+                self.alter_command(relation, command);
+            }
         }
-        self.definitions_change();
     }
 
     /// Whether a statement changes an index, which the snapshot leaves out; notes its name.
-    fn is_index(&mut self, kind: pb::ObjectType, relation: Option<&pb::RangeVar>) -> bool {
+    pub(crate) fn is_index(
+        &mut self,
+        kind: pb::ObjectType,
+        relation: Option<&pb::RangeVar>,
+    ) -> bool {
         let Some(relation) = relation.filter(|_| kind == pb::ObjectType::ObjectIndex) else {
             return false;
         };
@@ -309,7 +305,11 @@ impl Walk<'_> {
     }
 
     /// Notes an altered relation. `renames`: its columns may go by other names afterwards.
-    fn altered(&mut self, relation: Option<&pb::RangeVar>, renames: bool) -> Option<Relation> {
+    pub(crate) fn altered(
+        &mut self,
+        relation: Option<&pb::RangeVar>,
+        renames: bool,
+    ) -> Option<Relation> {
         let relation = relation?;
         self.facts.defines.insert(relation.relname.clone());
         let found = self.mention_one(relation)?;
@@ -325,7 +325,7 @@ impl Walk<'_> {
     }
 
     /// Notes a name in whatever form the grammar gives it.
-    fn named(&mut self, object: Option<&Node>) {
+    pub(crate) fn named(&mut self, object: Option<&Node>) {
         let name = match object.and_then(|o| o.node.as_ref()) {
             Some(NodeEnum::List(list)) => parse::strings(&list.items).join("."),
             Some(NodeEnum::String(name)) => name.sval.clone(),
@@ -339,7 +339,7 @@ impl Walk<'_> {
     }
 
     /// Whether all that goes is the session's own temporary relations, as with DISCARD TEMP.
-    fn drops_own(&self, drop: &pb::DropStmt) -> bool {
+    pub(crate) fn drops_own(&self, drop: &pb::DropStmt) -> bool {
         let known = !self.names_changed && !self.definitions_changed;
         let own = |object: &Node| {
             let Some(NodeEnum::List(list)) = &object.node else { return false };
@@ -356,43 +356,20 @@ impl Walk<'_> {
             && drop.objects.iter().all(own)
     }
 
-    fn drop(&mut self, drop: &pb::DropStmt) {
-        self.kind(if self.drops_own(drop) { Kind::Discard } else { Kind::Drop });
-        for object in &drop.objects {
-            self.named(Some(object));
-            let Some(NodeEnum::List(list)) = &object.node else { continue };
-            let name = parse::strings(&list.items);
-            let (schema, name) = match name.as_slice() {
-                [name] => ("", name.as_str()),
-                [.., schema, name] => (schema.as_str(), name.as_str()),
-                [] => continue,
-            };
-            let relation = self.names.resolve(self.catalog, schema, name);
-            if let crate::names::Resolved::Relation(found) = relation
-                && is_relation(drop.remove_type())
-                && !self.planning
-            {
-                // The view below a dropped view is not written.
-                self.note_write(found, &all_columns(Some(found)));
-            }
-        }
-        self.effect(SessionEffect::Names);
-        self.definitions_change();
-    }
-
     /// Definitions that hold code, roles, or things outside relations.
     fn code(&mut self, node: &mut Node) {
         match node.node.as_mut() {
             Some(NodeEnum::CreateFunctionStmt(create)) => {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&create.funcname).join("."));
+                self.made_functions.extend(parse::strings(&create.funcname).pop());
                 self.loose(|walk| {
                     walk.persist(|walk| {
                         create.parameters.children(walk);
                         create.sql_body.children(walk);
                     });
                 });
-                self.definitions_change();
+                self.definitions_grow();
             }
             Some(NodeEnum::CreateSchemaStmt(create)) if !create.schema_elts.is_empty() => {
                 self.kind(Kind::Create);
@@ -415,7 +392,7 @@ impl Walk<'_> {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&create.domainname).join("."));
                 self.elements(&mut create.constraints);
-                self.definitions_change();
+                self.definitions_grow();
             }
             Some(NodeEnum::AlterDomainStmt(alter)) => {
                 self.kind(Kind::Alter);
@@ -436,9 +413,10 @@ impl Walk<'_> {
                     let what = "code behind an operator, a cast or an event".to_owned();
                     self.opaque(OpaqueReason::UntrustedFunction(what));
                 }
-                if let Some(kind) = plain(other) {
+                if self.simple_definition(other) {
+                } else if let Some(kind) = plain(other) {
                     self.kind(kind);
-                    self.effect(SessionEffect::Names);
+                    self.names_change();
                     self.definitions_change();
                 } else {
                     self.kind(Kind::Unknown);
@@ -479,6 +457,9 @@ impl Walk<'_> {
                     self.mention_one(other);
                 }
                 self.over(table.as_ref(), |walk| trigger.when_clause.children(walk));
+                if let Some(table) = &table {
+                    self.trigger(table);
+                }
             }
             Some(NodeEnum::RuleStmt(rule)) => {
                 self.kind(Kind::Create);
@@ -496,12 +477,13 @@ impl Walk<'_> {
                         walk.statement(action);
                     }
                 });
+                self.definitions_change();
             }
             _ => {}
         }
         // A temporary table with triggers or rules runs code.
         self.effect(SessionEffect::Names);
-        self.definitions_change();
+        self.definitions_grow();
     }
 }
 
@@ -520,17 +502,6 @@ fn attaches_code(statement: &NodeEnum) -> bool {
     }
 }
 
-fn is_relation(kind: pb::ObjectType) -> bool {
-    matches!(
-        kind,
-        pb::ObjectType::ObjectTable
-            | pb::ObjectType::ObjectView
-            | pb::ObjectType::ObjectMatview
-            | pb::ObjectType::ObjectForeignTable
-            | pb::ObjectType::ObjectSequence
-    )
-}
-
 /// The kind of a statement that reads and writes no rows of relations and holds no expression over
 /// them.
 fn plain(statement: &NodeEnum) -> Option<Kind> {
@@ -544,9 +515,7 @@ fn plain(statement: &NodeEnum) -> Option<Kind> {
         | N::DropOwnedStmt(_)
         | N::ReassignOwnedStmt(_) => Kind::Role,
         N::AlterDefaultPrivilegesStmt(_) => Kind::Grant,
-        N::CompositeTypeStmt(_)
-        | N::CreateEnumStmt(_)
-        | N::CreateRangeStmt(_)
+        N::CreateRangeStmt(_)
         | N::DefineStmt(_)
         | N::CreateOpClassStmt(_)
         | N::CreateOpFamilyStmt(_)
@@ -557,15 +526,12 @@ fn plain(statement: &NodeEnum) -> Option<Kind> {
         | N::CreateEventTrigStmt(_)
         | N::CreateAmStmt(_)
         | N::CreatePlangStmt(_) => Kind::Create,
-        // The elements of CREATE SCHEMA are statements of their own: none is looked into.
-        N::CreateSchemaStmt(create) if create.schema_elts.is_empty() => Kind::Create,
         N::AlterCollationStmt(_)
         | N::AlterFunctionStmt(_)
         | N::AlterObjectDependsStmt(_)
         | N::AlterOperatorStmt(_)
         | N::AlterOpFamilyStmt(_)
         | N::AlterTypeStmt(_)
-        | N::AlterEnumStmt(_)
         | N::AlterEventTrigStmt(_)
         | N::AlterExtensionContentsStmt(_)
         | N::AlterPublicationStmt(_)

@@ -40,7 +40,7 @@ pub fn derived_columns(catalog: &Catalog) -> Vec<DerivedColumn> {
         found.insert(DerivedColumn { column, from });
     }
     let names = Names::default();
-    let mut walk = Walk::new(catalog, &names, None);
+    let mut walk = Walk::new(catalog.into(), &names, None);
     for hook in &behind.hooks {
         match hook.event {
             HookEvent::Default | HookEvent::Generated | HookEvent::Virtual => {

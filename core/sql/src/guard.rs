@@ -276,7 +276,7 @@ impl Guard<'_> {
         let schema = match parts {
             [] => None,
             [_] if self.moved => None,
-            [name] => match self.names.resolve(self.catalog, "", name) {
+            [name] => match self.names.resolve(self.catalog.into(), "", name) {
                 Resolved::Relation(found) => Some(found.schema.clone()),
                 Resolved::System(schema) => Some(schema.to_owned()),
                 Resolved::Temporary => Some("pg_temp".to_owned()),

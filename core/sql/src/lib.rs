@@ -10,12 +10,14 @@
 
 mod behind;
 mod below;
+mod block;
 mod bodies;
 mod bounds;
 mod calls;
 mod change;
 mod children;
 mod ddl;
+mod define;
 mod derived;
 mod guard;
 mod limits;
@@ -24,6 +26,7 @@ mod mask;
 mod names;
 mod oracles;
 mod outputs;
+mod overlay;
 mod parse;
 mod query;
 mod scope;
@@ -40,8 +43,9 @@ pub use system::{SystemColumn, sensitive_system_columns};
 
 use pg_query::protobuf as pb;
 use writ_model::facts::SessionEffect;
-use writ_model::{Catalog, ColumnMasks, OpaqueReason, StatementFacts, StatementKind};
+use writ_model::{Catalog, ColumnMasks, Lineage, OpaqueReason, StatementFacts, StatementKind};
 
+use overlay::{Changes, Seen};
 use walk::Walk;
 
 /// By how much the rewrite of a relation that is no view is deeper than its name, in levels of the tree.
@@ -102,10 +106,15 @@ fn facts_of(
     }
     let mut tree = parse::parse(text)?;
     let lineage = lineage::of(&tree, catalog, names);
-    let mut walk = Walk::new(catalog, names, None);
+    let changes = Changes::default();
+    let mut walk = Walk::new(Seen::new(catalog, &changes), names, None);
     walk.facts.lineage = lineage;
     let counted = guard::note(&tree, catalog, names, &mut walk.facts);
     walk_all(&mut walk, &mut tree);
+    if walk.has_defined() {
+        // The lineage was told from the snapshot as it was before the text.
+        walk.facts.lineage = Lineage { partial: true, ..Lineage::default() };
+    }
     walk.facts.uncounted_changes |= walk.changes > counted;
     Ok((!walk.too_deep).then(|| walk.into_facts()))
 }
@@ -116,10 +125,7 @@ fn walk_all(walk: &mut Walk<'_>, tree: &mut pb::ParseResult) {
         let Some(statement) = raw.stmt.as_deref_mut() else { continue };
         walk.facts.statements = walk.facts.statements.saturating_add(1);
         walk.statement(statement);
-        let session = &walk.facts.session;
-        // A transaction that ends can take a SET with it.
-        walk.names_changed |= session.contains(&SessionEffect::Names)
-            || session.contains(&SessionEffect::TransactionEnd);
+        walk.names_changed |= std::mem::take(&mut walk.names_changing);
     }
     walk.settle();
     if walk.facts.statements == 0 {
@@ -138,7 +144,7 @@ impl Analysis {
     /// in `opaque`, and for policy to judge.
     #[must_use]
     pub fn touches_masked(&self, catalog: &Catalog, masks: &ColumnMasks) -> bool {
-        !masks.is_empty() && mask::touched(catalog, masks, &self.facts)
+        !masks.is_empty() && mask::touched(catalog.into(), masks, &self.facts)
     }
 
     /// The constraints through which the text can ask about masked values (E3), each as a reason for policy to judge:
@@ -166,7 +172,8 @@ impl Analysis {
         }
         parse::with_stack(&self.text, REWRITE_LEVELS, || {
             let mut tree = parse::parse(&self.text)?;
-            let mut walk = Walk::new(catalog, names, Some(masks));
+            let changes = Changes::default();
+            let mut walk = Walk::new(Seen::new(catalog, &changes), names, Some(masks));
             walk_all(&mut walk, &mut tree);
             if walk.too_deep {
                 return Ok(None);

@@ -558,7 +558,7 @@ impl<'a> Pass<'a> {
 
     fn relation(&mut self, relation: &pb::RangeVar) -> Columns<'a> {
         let Resolved::Relation(found) =
-            self.names.resolve(self.catalog, &relation.schemaname, &relation.relname)
+            self.names.resolve(self.catalog.into(), &relation.schemaname, &relation.relname)
         else {
             return Columns::Any;
         };

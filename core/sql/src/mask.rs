@@ -6,12 +6,13 @@ use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::mask::ColumnMask;
 use writ_model::{Catalog, Column, ColumnMasks, MaskKind, OpaqueReason, Relation, StatementFacts};
 
+use crate::overlay::Seen;
 use crate::parse;
 use crate::scope::family;
 
 /// The masks of a relation by column, with those of the relations that share its rows.
 pub(crate) fn of(
-    catalog: &Catalog,
+    catalog: Seen<'_>,
     masks: &ColumnMasks,
     relation: &Relation,
     only: bool,
@@ -28,7 +29,7 @@ pub(crate) fn of(
 }
 
 /// Whether the facts read a masked column.
-pub(crate) fn touched(catalog: &Catalog, masks: &ColumnMasks, facts: &StatementFacts) -> bool {
+pub(crate) fn touched(catalog: Seen<'_>, masks: &ColumnMasks, facts: &StatementFacts) -> bool {
     facts.reads.iter().any(|read| {
         let Some(masked) = masks.relation(&read.schema, &read.name) else { return false };
         let known = catalog.relation(&read.schema, &read.name).is_some();
@@ -43,7 +44,9 @@ pub(crate) fn rows_are(catalog: &Catalog, masks: &ColumnMasks, schema: &str, nam
     if masks.is_empty() || schema.starts_with("pg_temp") {
         return false;
     }
-    catalog.relation(schema, name).is_none_or(|found| !of(catalog, masks, found, false).is_empty())
+    catalog
+        .relation(schema, name)
+        .is_none_or(|found| !of(catalog.into(), masks, found, false).is_empty())
 }
 
 /// The node that stands for `relation` with its masked columns replaced. `inner` is the query of a

@@ -1,6 +1,8 @@
 //! What a name in a statement means: the session's search path against the catalog snapshot.
 
-use writ_model::{Catalog, Relation};
+use writ_model::Relation;
+
+use crate::overlay::Seen;
 
 /// The session state that names are resolved with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,12 +67,7 @@ impl Names {
     }
 
     /// What `schema.name`, or `name` where `schema` is empty, stands for.
-    pub(crate) fn resolve<'a>(
-        &self,
-        catalog: &'a Catalog,
-        schema: &str,
-        name: &str,
-    ) -> Resolved<'a> {
+    pub(crate) fn resolve<'a>(&self, catalog: Seen<'a>, schema: &str, name: &str) -> Resolved<'a> {
         if !schema.is_empty() {
             return match self.resolve_in(catalog, schema, name) {
                 Resolved::Unknown if schema == "pg_catalog" => Resolved::System("pg_catalog"),
@@ -87,7 +84,7 @@ impl Names {
             .unwrap_or(Resolved::Unknown)
     }
 
-    fn resolve_in<'a>(&self, catalog: &'a Catalog, schema: &str, name: &str) -> Resolved<'a> {
+    fn resolve_in<'a>(&self, catalog: Seen<'a>, schema: &str, name: &str) -> Resolved<'a> {
         if is_temporary(schema) {
             let known = self.temp_relations.iter().any(|t| t == name);
             return if known { Resolved::Temporary } else { Resolved::Unknown };
@@ -104,7 +101,7 @@ impl Names {
     }
 }
 
-fn has_system_relations(catalog: &Catalog) -> bool {
+fn has_system_relations(catalog: Seen<'_>) -> bool {
     // The fixture of a test may hold a few of them: these three are always in a whole snapshot.
     ["pg_class", "pg_proc", "pg_statistic_ext_data"]
         .iter()

@@ -77,7 +77,7 @@ fn names<'a>(catalog: &'a Catalog, relation: u32, numbers: &[i16]) -> Vec<&'a st
 
 fn any_masked(catalog: &Catalog, masks: &ColumnMasks, relation: u32, columns: &[&str]) -> bool {
     let masked = |relation: &Relation| {
-        let masked = mask::of(catalog, masks, relation, false);
+        let masked = mask::of(catalog.into(), masks, relation, false);
         columns.iter().any(|c| masked.contains_key(*c))
     };
     catalog.relation_by_oid(relation).is_some_and(masked)

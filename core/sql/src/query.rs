@@ -1,7 +1,6 @@
 //! Queries: SELECT, its CTEs and what stands in a FROM clause.
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
-use writ_model::facts::SessionEffect;
 use writ_model::{OpaqueReason, Relation, RelationKind, StatementKind};
 
 use crate::children::{Children, Visitor};
@@ -41,7 +40,7 @@ impl Walk<'_> {
             walk.with(select.with_clause.as_mut());
             let pinned = std::mem::replace(&mut walk.pinned_setting, pinned_setting(select));
             if let Some(into) = select.into_clause.as_mut() {
-                walk.note_into(into);
+                walk.note_into(into, false);
             }
             if select.larg.is_some() || !select.values_lists.is_empty() {
                 walk.see_mixing();
@@ -114,27 +113,12 @@ impl Walk<'_> {
         }
     }
 
-    pub(crate) fn note_into(&mut self, into: &mut pb::IntoClause) {
+    pub(crate) fn note_into(&mut self, into: &mut pb::IntoClause, if_absent: bool) {
         if let Some(relation) = &into.rel {
             self.kind(StatementKind::Create);
-            self.define(relation);
+            self.define(relation, if_absent, false);
         }
         into.options.children(self);
-    }
-
-    /// Notes that a relation is made.
-    pub(crate) fn define(&mut self, relation: &pb::RangeVar) {
-        let dot = if relation.schemaname.is_empty() { "" } else { "." };
-        let name = format!("{}{dot}{}", relation.schemaname, relation.relname);
-        self.facts.defines.insert(name);
-        self.made.insert(relation.relname.clone());
-        if self.planning {
-            return;
-        }
-        self.effect(SessionEffect::Definitions);
-        if relation.relpersistence == "t" || relation.schemaname.starts_with("pg_temp") {
-            self.effect(SessionEffect::Names);
-        }
     }
 
     /// One item of a FROM clause. May replace the node.
@@ -308,7 +292,10 @@ impl Walk<'_> {
                 self.masked_system(schema, &relation.relname);
                 Entry::system(schema, &relation.relname, &alias)
             }
-            Resolved::Temporary | Resolved::Unknown => {
+            found @ (Resolved::Temporary | Resolved::Unknown) => {
+                if found == Resolved::Temporary {
+                    self.read_made(relation);
+                }
                 Entry::derived(if alias.is_empty() { &relation.relname } else { &alias })
             }
         };

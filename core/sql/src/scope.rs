@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use writ_model::{Catalog, Relation};
+use writ_model::Relation;
+
+use crate::overlay::Seen;
 
 /// What a range entry stands for.
 #[derive(Debug, Clone)]
@@ -154,7 +156,7 @@ pub(crate) struct Level {
 /// All relations that share rows with `relation`: itself, its ancestors and, unless `only`, its
 /// descendants. Partitions and inheritance children count with their parents.
 pub(crate) fn family<'a>(
-    catalog: &'a Catalog,
+    catalog: Seen<'a>,
     relation: &'a Relation,
     only: bool,
 ) -> Vec<&'a Relation> {

@@ -15,7 +15,8 @@ impl Walk<'_> {
     pub(crate) fn closed_store(&self, view: &Relation, masks: &ColumnMasks) -> bool {
         let facts = self.facts_below(view);
         let definition = view.definition.as_deref();
-        let lineage = definition.and_then(|d| lineage::of_definition(d, self.catalog, Into::All));
+        let lineage =
+            definition.and_then(|d| lineage::of_definition(d, self.catalog.base(), Into::All));
         let (Some((columns, below)), true) = (lineage, facts.opaque.is_empty()) else {
             return true;
         };

@@ -34,6 +34,10 @@ impl Walk<'_> {
             NodeEnum::ExecuteStmt(execute) => {
                 self.kind(Kind::Prepare);
                 self.facts.executes.insert(execute.name.clone());
+                if self.has_changed() {
+                    // The server plans it again, with the names of now.
+                    self.meaning_changed(&execute.name);
+                }
                 execute.children(self);
             }
             NodeEnum::DeallocateStmt(_) => self.kind(Kind::Prepare),
@@ -49,7 +53,7 @@ impl Walk<'_> {
             }
             NodeEnum::DiscardStmt(_) => {
                 self.kind(Kind::Discard);
-                self.effect(SessionEffect::Names);
+                self.names_change();
             }
             NodeEnum::ListenStmt(_) | NodeEnum::UnlistenStmt(_) | NodeEnum::NotifyStmt(_) => {
                 self.kind(Kind::Notify);
@@ -58,9 +62,11 @@ impl Walk<'_> {
                 self.kind(Kind::Lock);
                 self.mention(&lock.relations);
             }
-            NodeEnum::DoStmt(_) => {
-                self.kind(Kind::Do);
-                self.unseen("DO");
+            NodeEnum::DoStmt(block) => {
+                if !self.block(block) {
+                    self.kind(Kind::Do);
+                    self.unseen("DO");
+                }
             }
             NodeEnum::CallStmt(call) => {
                 self.kind(Kind::Call);
@@ -75,8 +81,8 @@ impl Walk<'_> {
     /// Notes code that is not in the statement.
     fn unseen(&mut self, what: &str) {
         self.opaque(OpaqueReason::DynamicSql(what.to_owned()));
-        self.effect(SessionEffect::Names);
-        self.effect(SessionEffect::Definitions);
+        self.names_change();
+        self.definitions_change();
         self.effect(SessionEffect::TransactionEnd);
     }
 
@@ -106,10 +112,10 @@ impl Walk<'_> {
             K::TransStmtBegin | K::TransStmtStart | K::TransStmtSavepoint | K::TransStmtRelease => {
             }
             // ROLLBACK TO undoes settings as well.
-            _ => self.effect(SessionEffect::TransactionEnd),
+            _ => self.transaction_end(),
         }
         if transaction.kind() == K::TransStmtCommitPrepared {
-            self.effect(SessionEffect::Definitions);
+            self.definitions_change();
         }
     }
 
@@ -117,11 +123,19 @@ impl Walk<'_> {
         match set.kind() {
             pb::VariableSetKind::VarResetAll => {
                 self.kind(Kind::Set);
-                self.effect(SessionEffect::Names);
+                self.names_change();
             }
             pb::VariableSetKind::VarSetMulti => self.kind(Kind::Set),
             _ => self.setting(&set.name.to_ascii_lowercase()),
         }
+    }
+
+    /// What an end undoes is what earlier texts set or defined, which the session knows and this text does not; what
+    /// this text did is not followed across it, and what it made is open to others after it.
+    fn transaction_end(&mut self) {
+        self.effect(SessionEffect::TransactionEnd);
+        self.names_changing |= self.facts.session.contains(&SessionEffect::Names);
+        self.definitions_changed |= self.has_defined();
     }
 
     /// Notes relations that are named, without their columns.
@@ -156,8 +170,12 @@ impl Walk<'_> {
         self.kind(Kind::Truncate);
         for node in relations {
             let Some(NodeEnum::RangeVar(relation)) = &node.node else { continue };
-            if let Resolved::Relation(found) = self.resolve(relation) {
-                self.write(found, &all_columns(Some(found)), !relation.inh);
+            match self.resolve(relation) {
+                Resolved::Relation(found) => {
+                    self.write(found, &all_columns(Some(found)), !relation.inh);
+                }
+                Resolved::Temporary => self.write_made(relation),
+                Resolved::System(_) | Resolved::Unknown => {}
             }
         }
     }
@@ -200,7 +218,9 @@ impl Walk<'_> {
                 let name = format!("{schema}.{}", relation.relname);
                 self.opaque(OpaqueReason::UnknownRelation(name));
             }
-            Resolved::Temporary | Resolved::Unknown => {}
+            Resolved::Temporary if copy.is_from => self.write_made(&relation),
+            Resolved::Temporary => self.read_made(&relation),
+            Resolved::Unknown => {}
         }
     }
 

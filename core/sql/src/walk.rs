@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::facts::SessionEffect;
-use writ_model::{
-    Catalog, ColumnMasks, OpaqueReason, Relation, RelationUse, StatementFacts, StatementKind,
-};
+use writ_model::{ColumnMasks, OpaqueReason, Relation, RelationUse, StatementFacts, StatementKind};
 
 use crate::change::all_columns;
 use crate::children::{Children, Visitor, descend};
 use crate::names::{Names, Resolved};
+use crate::overlay::{MadeRelations, Seen};
 use crate::scope::{Entry, Hit, Level, SYSTEM_COLUMNS, Source, family};
 use crate::{behind, bodies, mask, parse, system};
 
@@ -27,7 +26,7 @@ type Uses = BTreeMap<(String, String), (u32, BTreeSet<String>)>;
 
 /// The state of one pass over one text.
 pub(crate) struct Walk<'a> {
-    pub(crate) catalog: &'a Catalog,
+    pub(crate) catalog: Seen<'a>,
     pub(crate) names: Names,
     /// The masks to apply; `None` in a pass that only notes facts.
     pub(crate) masks: Option<&'a ColumnMasks>,
@@ -43,10 +42,18 @@ pub(crate) struct Walk<'a> {
     pub(crate) refusal: Option<OpaqueReason>,
     /// An earlier statement of this text may change what an unqualified name means.
     pub(crate) names_changed: bool,
+    /// The statement at hand may change what an unqualified name means.
+    pub(crate) names_changing: bool,
     /// An earlier statement of this text may change what any name means.
     pub(crate) definitions_changed: bool,
     /// Relations that earlier statements of this text make.
-    pub(crate) made: BTreeSet<String>,
+    pub(crate) made: MadeRelations,
+    /// Functions that earlier statements of this text make.
+    pub(crate) made_functions: BTreeSet<String>,
+    /// Whether an earlier statement of this text drops anything.
+    pub(crate) dropped: bool,
+    /// Whether this text makes a schema, which can come first in the search path.
+    pub(crate) schema_made: bool,
     /// Whether the query at hand is stored as a definition.
     pub(crate) persisting: bool,
     /// The only value that the column `name` can have here.
@@ -71,7 +78,7 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(crate) fn new(catalog: &'a Catalog, names: &Names, masks: Option<&'a ColumnMasks>) -> Self {
+    pub(crate) fn new(catalog: Seen<'a>, names: &Names, masks: Option<&'a ColumnMasks>) -> Self {
         Self {
             catalog,
             names: names.clone(),
@@ -84,8 +91,12 @@ impl<'a> Walk<'a> {
             planning: false,
             refusal: None,
             names_changed: false,
+            names_changing: false,
             definitions_changed: false,
-            made: BTreeSet::new(),
+            made: MadeRelations::default(),
+            made_functions: BTreeSet::new(),
+            dropped: false,
+            schema_made: false,
             persisting: false,
             pinned_setting: None,
             replacement: None,
@@ -145,8 +156,15 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Notes what the edge has to ask again afterwards.
     pub(crate) fn effect(&mut self, effect: SessionEffect) {
         self.facts.session.insert(effect);
+    }
+
+    /// Notes that names mean something else afterwards, in this text too.
+    pub(crate) fn names_change(&mut self) {
+        self.effect(SessionEffect::Names);
+        self.names_changing = true;
     }
 
     pub(crate) fn refuse(&mut self, why: impl Into<String>) {
@@ -163,10 +181,9 @@ impl<'a> Walk<'a> {
             found = self.only_one(name);
         }
         let moved = self.names_changed && (schema.is_empty() || schema.starts_with("pg_temp"));
-        let made = self.made.contains(name);
+        let made = self.made(schema, name).is_some();
         if moved || self.definitions_changed || (made && found != Resolved::Unknown) {
-            let why = format!("{name}: an earlier statement of this text may change its meaning");
-            self.opaque(OpaqueReason::Session(why));
+            self.meaning_changed(name);
         } else if found == Resolved::Unknown {
             if made {
                 return Resolved::Temporary;
@@ -184,10 +201,16 @@ impl<'a> Walk<'a> {
         found
     }
 
+    /// Notes that a name is used whose meaning an earlier statement may have changed.
+    pub(crate) fn meaning_changed(&mut self, name: &str) {
+        let why = format!("{name}: an earlier statement of this text may change its meaning");
+        self.opaque(OpaqueReason::Session(why));
+    }
+
     /// The one relation of that name in any schema. A definition printed in a session with a search
     /// path leaves schemas out; where only one relation can be meant, it is that one.
     fn only_one(&self, name: &str) -> Resolved<'a> {
-        let mut named = self.catalog.relations().iter().filter(|r| r.name == name);
+        let mut named = self.catalog.relations().filter(|r| r.name == name);
         match (named.next(), named.next()) {
             (Some(found), None) => Resolved::Relation(found),
             _ => Resolved::Unknown,

@@ -581,3 +581,25 @@ fn a_rule_can_look_at_the_rows_that_the_planner_expects() {
     let ruling = plain.rule(b"SELECT id FROM orders", NOW);
     assert!(!plain.wants_estimate(&ruling));
 }
+
+#[test]
+fn an_unknown_name_is_told_with_the_servers_own_code() {
+    let mut gate = gate("user:dana");
+    for (text, code, words) in [
+        ("SELECT * FROM nowhere", "42P01", "relation \"nowhere\" does not exist"),
+        ("SELECT * FROM app.nowhere", "42P01", "relation \"app.nowhere\" does not exist"),
+        ("SELECT nothing FROM orders", "42703", "column \"nothing\" does not exist"),
+        ("SELECT orders.nothing FROM orders", "42703", "column orders.nothing does not exist"),
+        ("SELEC", "42601", "syntax error at or near \"SELEC\""),
+        ("DO $$ BEGIN END $$", "42501", "DO runs text that cannot be analysed"),
+        (
+            "GRANT SELECT ON orders TO PUBLIC",
+            "42501",
+            "no policy permits grant through the gateway",
+        ),
+    ] {
+        let ruling = gate.rule(text.as_bytes(), NOW);
+        let Verdict::Deny(denial) = &ruling.decision.verdict else { panic!("{text} passed") };
+        assert_eq!((ruling.sqlstate.0, denial.reason.as_str()), (code, words), "{text}");
+    }
+}

@@ -184,11 +184,33 @@ fn cancelling_ends_a_held_statement_and_leaves_the_server_alone() {
 }
 
 #[test]
-fn a_new_epoch_ends_what_was_held_under_the_old_one() {
+fn a_new_epoch_asks_again_about_what_was_held_under_the_old_one() {
     let mut rig = Rig::new();
     hold(&mut rig);
-    rig.with(|s, _| s.gate_mut().epoch = 2);
-    rig.with(|s, cx| s.on_approval(ApprovalNews::Granted, cx));
+    let mut epoch = 1;
+    let mut next = |rig: &mut Rig| {
+        epoch += 1;
+        rig.with(|s, _| s.gate_mut().epoch = epoch);
+        // C4: what was granted for the old epoch is void.
+        rig.with(|s, cx| s.on_approval(ApprovalNews::Granted, cx));
+    };
+    for _ in 0..16 {
+        next(&mut rig);
+        let effects = rig.effects();
+        assert!(
+            matches!(
+                effects.as_slice(),
+                [Effect::CancelApproval { .. }, Effect::RequestApproval(_)]
+            ),
+            "{effects:?}"
+        );
+        assert_eq!(rig.to_server(), b"", "nothing passes");
+        // Late news of the old request are not news of the new one.
+        rig.with(|s, cx| s.on_approval(ApprovalNews::Granted, cx));
+        assert!(rig.effects().is_empty());
+    }
+    next(&mut rig);
+    assert!(matches!(rig.effects().as_slice(), [Effect::CancelApproval { .. }]));
     assert_eq!(rig.to_server(), query("writ_refused"));
 }
 
@@ -263,6 +285,43 @@ fn a_statement_prepared_under_an_older_epoch_is_prepared_anew() {
     assert_eq!(tags(&rig.to_client()), "2CZ", "the client did not ask for the renewal");
 }
 
+/// The server's answer to a question of the session's own.
+fn answer(columns: &[&[u8]], transaction: u8) -> Vec<u8> {
+    let mut row = u16::try_from(columns.len()).expect("few").to_be_bytes().to_vec();
+    for column in columns {
+        row.extend(u32::try_from(column.len()).expect("small").to_be_bytes());
+        row.extend(*column);
+    }
+    let reply = [
+        frame(b'1', b""),
+        frame(b'2', b""),
+        frame(b'D', &row),
+        complete("SELECT 1"),
+        frame(b'3', b""),
+        frame(b'3', b""),
+        ready(transaction),
+    ];
+    reply.concat()
+}
+
+#[test]
+fn a_text_that_ends_a_transaction_of_definitions_uses_no_names() {
+    let mut rig = Rig::new();
+    rig.client(&query("end and use"));
+    assert_eq!(rig.to_server(), query("end and use"), "the control: nothing was defined before");
+    rig.server(&[complete("COMMIT"), complete("SELECT 1"), ready(b'T')].concat());
+    rig.client(&query("define")).server(&[complete("CREATE TABLE"), ready(b'T')].concat());
+    let _ = (rig.to_client(), rig.to_server());
+    rig.client(&query("end and use"));
+    assert_eq!(tags(&rig.to_server()), "PBECCS", "what is there now");
+    rig.server(&answer(&[b"{}"], b'T'));
+    assert_eq!(
+        rig.to_server(),
+        query("writ_refused"),
+        "E2: what it undoes was looked at as if it stayed"
+    );
+}
+
 #[test]
 fn after_set_the_server_is_asked_what_names_mean() {
     let mut rig = Rig::new();
@@ -273,21 +332,7 @@ fn after_set_the_server_is_asked_what_names_mean() {
     rig.client(&query("select 1"));
     assert_eq!(tags(&rig.to_server()), "PBECCS");
     let columns: [&[u8]; 6] = [b"app", b"[\"pg_catalog\",\"x\"]", b"on", b"[]", b"x", b"[]"];
-    let mut row = 6_u16.to_be_bytes().to_vec();
-    for column in columns {
-        row.extend(u32::try_from(column.len()).expect("small").to_be_bytes());
-        row.extend(column);
-    }
-    let reply = [
-        frame(b'1', b""),
-        frame(b'2', b""),
-        frame(b'D', &row),
-        complete("SELECT 1"),
-        frame(b'3', b""),
-        frame(b'3', b""),
-        ready(b'I'),
-    ];
-    rig.server(&reply.concat());
+    rig.server(&answer(&columns, b'I'));
     assert_eq!(rig.to_client(), b"", "answers to our own question");
     assert_eq!(rig.to_server(), query("select 1"));
     rig.with(|s, _| assert_eq!(s.gate_mut().names.search_path, ["pg_catalog", "x"]));

@@ -228,10 +228,10 @@ const OPAQUE: &[&str] = &[
     "CREATE TABLE x (LIKE customers); ALTER TABLE customers INHERIT x; SELECT ssn FROM x",
     "UPDATE watched SET note = 'x' WHERE id = 1",
     "SET search_path = app; SELECT ssn FROM customers",
-    "ROLLBACK; SELECT ssn FROM customers",
+    "SET LOCAL search_path = app; ROLLBACK; SELECT ssn FROM customers",
     "SELECT set_config('search_path', 'app', false); SELECT ssn FROM customers",
     "SELECT set_config(name, 'app', false) FROM plain2",
-    "ALTER TABLE plain RENAME TO x; SELECT * FROM public.customers",
+    "ALTER TABLE plain SET SCHEMA app; SELECT * FROM public.customers",
     "CREATE TEMP TABLE customers (a int); SELECT ssn FROM customers",
     "DISCARD ALL; SELECT ssn FROM customers",
 ];

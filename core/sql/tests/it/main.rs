@@ -7,6 +7,7 @@ mod leaks;
 mod live;
 mod opaque;
 mod rewrite;
+mod scripts;
 mod server;
 mod shop;
 mod total;

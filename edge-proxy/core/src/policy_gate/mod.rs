@@ -238,7 +238,7 @@ impl PolicyGate {
         };
         self.bound(&mut decision, &facts);
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
-        let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
+        let sqlstate = if stale { sqlstate::UNAVAILABLE } else { refusal_code(&facts, &decision) };
         let redacts = self.state.policies.redacts_record(&decision.rules);
         let mut ruling =
             profile::ruling(text, facts, decision, sqlstate, rewritten, masks, self.sensitive());
@@ -299,8 +299,23 @@ fn estimable(facts: &StatementFacts) -> bool {
     facts.statements == 1 && !facts.kinds.is_empty() && facts.kinds.iter().all(plannable)
 }
 
+/// The rule that refuses what cannot be known.
+const CLOSED_RULE: &str = "closed.opaque";
 /// The rule that a stale edge names.
 const STALE_RULE: &str = "stale-configuration";
+
+/// A name that nobody knows is told with the server's own code: tools look whether their tables are there by it.
+fn refusal_code(facts: &StatementFacts, decision: &Decision) -> SqlState {
+    if !decision.rules.iter().all(|r| r.as_str() == CLOSED_RULE) {
+        return sqlstate::REFUSED;
+    }
+    match facts.opaque.first() {
+        Some(OpaqueReason::Syntax(_)) => sqlstate::SYNTAX_ERROR,
+        Some(OpaqueReason::UnknownRelation(_)) => sqlstate::UNDEFINED_TABLE,
+        Some(OpaqueReason::UnknownColumn(_)) => sqlstate::UNDEFINED_COLUMN,
+        _ => sqlstate::REFUSED,
+    }
+}
 
 fn unknown(reason: OpaqueReason) -> StatementFacts {
     StatementFacts {

@@ -66,7 +66,9 @@ pub fn sensitive_columns(
     for relation in catalog.relations() {
         if holds_rows(relation.kind) && !relation.is_system() && !is_temporary(relation) {
             let known = known.relation(&relation.schema, &relation.name);
-            if known.is_some() || !is_own(relation) {
+            // The rows of a foreign table were there before it.
+            let own = relation.kind != RelationKind::ForeignTable && is_own(relation);
+            if known.is_some() || !own {
                 of_relation(relation, known, &mut found);
             }
         }
@@ -306,5 +308,13 @@ mod tests {
         let expected = vec![("t".to_owned(), "unclassified".to_owned())];
         assert_eq!(tags(&catalog, &known, false), expected);
         assert_eq!(tags(&catalog, &known, true), vec![]);
+    }
+
+    #[test]
+    fn a_foreign_table_hides_its_texts_even_from_the_session_that_made_it() {
+        let foreign = Relation { kind: RelationKind::ForeignTable, ..table("far", &[("t", 'S')]) };
+        let catalog = Catalog::new(150_000, vec![foreign], vec![]);
+        let expected = vec![("t".to_owned(), "unclassified".to_owned())];
+        assert_eq!(tags(&catalog, &KnownColumns::default(), true), expected);
     }
 }

@@ -15,6 +15,9 @@ use crate::gate::{Gate, Permit, Ruling};
 use crate::outbox::{ApprovalAsk, ApprovalNews, Effect, Outbox};
 use crate::write::Message;
 
+/// A statement that waits is asked about again after this many changes of the configuration at most.
+const ASKED_AGAIN_MAX: u32 = 16;
+
 /// A statement whose admission is not finished.
 #[derive(Debug)]
 pub(crate) enum Admission {
@@ -56,6 +59,8 @@ pub(crate) struct Held {
     number: u64,
     ruling: Arc<Ruling>,
     stage: Stage,
+    /// How often the configuration changed while it waited.
+    asked_again: u32,
 }
 
 impl Held {
@@ -133,7 +138,7 @@ impl<G: Gate> Session<G> {
                 match &ruling.decision.verdict {
                     Verdict::Allow => self.record(number, ruling, protocol, bind, None, cx),
                     Verdict::Deny(_) => self.refuse(number, ruling, protocol, bind, cx),
-                    Verdict::Hold(_) => self.ask(number, ruling, bind, cx),
+                    Verdict::Hold(_) => self.ask(number, ruling, bind, 0, cx),
                 }
             }
             Some(Admission::Held(held)) => self.resume(held, ruling, protocol, bind, cx),
@@ -165,6 +170,14 @@ impl<G: Gate> Session<G> {
                 id: held.id.clone(),
                 reason: "the configuration changed",
             });
+            if matches!(ruling.decision.verdict, Verdict::Hold(_))
+                && held.asked_again < ASKED_AGAIN_MAX
+            {
+                // A migration makes tables, and finding out what is in them changes the configuration. What was said
+                // about the old request is void; the new one is a statement of its own.
+                let number = self.next_number();
+                return self.ask(number, ruling, bind, held.asked_again + 1, cx);
+            }
             held.stage = Stage::Ended(format!(
                 "the configuration changed from epoch {before} to {now}; run it again"
             ));
@@ -196,6 +209,7 @@ impl<G: Gate> Session<G> {
         number: u64,
         ruling: &Arc<Ruling>,
         bind: Option<&[u8]>,
+        asked_again: u32,
         cx: &mut Cx<'_>,
     ) -> Admit {
         let Verdict::Hold(terms) = &ruling.decision.verdict else { return Admit::Wait };
@@ -211,7 +225,8 @@ impl<G: Gate> Session<G> {
             redact_binds: ruling.redact_binds,
         };
         cx.out.effects.push(Effect::RequestApproval(Box::new(ask)));
-        let held = Held { id: None, number, ruling: Arc::clone(ruling), stage: Stage::Asked };
+        let ruling = Arc::clone(ruling);
+        let held = Held { id: None, number, ruling, stage: Stage::Asked, asked_again };
         self.admission = Some(Admission::Held(held));
         Admit::Wait
     }

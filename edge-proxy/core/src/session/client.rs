@@ -12,7 +12,7 @@ use super::pending::Pending;
 use super::probe::Ready;
 use super::{
     BIND_BYTES_MAX, CONTROL_BYTES_MAX, CopyIn, Cx, PENDING_MAX, SQL_PREPARED_MAX,
-    STATEMENT_BYTES_MAX, Session,
+    STATEMENT_BYTES_MAX, Session, Staleness,
 };
 use crate::frame::{self, Header, Scan};
 use crate::gate::{Gate, Permit, Ruling};
@@ -266,8 +266,8 @@ impl<G: Gate> Session<G> {
         if self.uncertain_order(&ruling) {
             return Some(self.gate.refuse(
                 sqlstate::REFUSED,
-                "the text changes what names mean and then uses names",
-                "send the SET or ROLLBACK by itself, then the rest",
+                "the text ends a transaction that changed what names mean, and uses names",
+                "send the COMMIT or ROLLBACK by itself, then the rest",
             ));
         }
         if ruling.facts.executes.is_empty() {
@@ -298,15 +298,17 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    /// E2: in one text, a statement that changes what names mean, and others that use names.
+    /// E2: in one text, a statement that undoes what earlier texts set or defined, and others that use names. What
+    /// the text itself sets and defines, the analysis follows.
     fn uncertain_order(&self, ruling: &Ruling) -> bool {
         let facts = &ruling.facts;
         let uses_names = !facts.reads.is_empty() || !facts.writes.is_empty();
-        let undoes = facts.session.contains(&SessionEffect::TransactionEnd)
-            && (self.stale.names_in_transaction || self.stale.names);
+        let Staleness { names, names_in_transaction, catalog, catalog_in_transaction, .. } =
+            self.stale;
         facts.statements > 1
             && uses_names
-            && (facts.session.contains(&SessionEffect::Names) || undoes)
+            && facts.session.contains(&SessionEffect::TransactionEnd)
+            && (names || names_in_transaction || catalog || catalog_in_transaction)
     }
 
     /// What `EXECUTE name` may run: every statement that this session ever prepared under the name, because whether a

@@ -12,8 +12,8 @@ use writ_edge_core::{Cx, Effect, Gate, Journal, JournalFull, Outbox, Session};
 use writ_model::facts::{CursorUse, SessionEffect};
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{
-    Decision, Denial, DurationMs, Epoch, HoldTerms, HourlyLimit, Limits, StatementFacts,
-    StatementKind, Timestamp, Verdict,
+    Decision, Denial, DurationMs, Epoch, HoldTerms, HourlyLimit, Limits, RelationUse,
+    StatementFacts, StatementKind, Timestamp, Verdict,
 };
 
 /// Decides by the first word of the text: `deny`, `hold`, `mask`, `strict`, `set`; anything else is allowed.
@@ -91,6 +91,19 @@ impl WordGate {
         });
         if word == "set" {
             facts.session.insert(SessionEffect::Names);
+        }
+        if word == "define" {
+            facts.session.insert(SessionEffect::Definitions);
+        }
+        if word == "end" {
+            facts.session.insert(SessionEffect::TransactionEnd);
+            facts.statements = 2;
+            facts.reads.insert(RelationUse {
+                oid: 1,
+                schema: "public".into(),
+                name: "t".into(),
+                columns: [].into(),
+            });
         }
         Arc::new(Ruling {
             text: text.into(),
