@@ -88,10 +88,12 @@ def guessed(text, world):
 
 
 def expand(text):
-    """`@@N(part)@@` is `part` N times, with `#` the number of the turn."""
-    def turn(match):
-        return "".join(match[2].replace("#", str(n)) for n in range(int(match[1])))
-    return re.sub(r"@@(\d+)\((.*?)\)@@", turn, text, flags=re.S)
+    """`@@N(part)@@` is `part` N times, with `#` the number of the turn from 0; `@@M-N(part)@@` counts from M to N."""
+    def turns(match):
+        first = int(match[1] or 0)
+        last = int(match[2]) if match[1] else int(match[2]) - 1
+        return "".join(match[3].replace("#", str(n)) for n in range(first, last + 1))
+    return re.sub(r"@@(?:(\d+)-)?(\d+)\((.*?)\)@@", turns, text, flags=re.S)
 
 
 def load(path, family, file):
@@ -170,7 +172,8 @@ def run_case(case, mode, url, text_url):
     try:
         if mode == "script":
             run_script(wire, case.text.splitlines(), FUNCTIONS)
-        for step in case.steps() if mode != "script" else []:
+        steps = case.steps() if mode != "script" else []
+        for step in steps:
             if mode == "simple":
                 wire.query(step, case.copy)
             else:
