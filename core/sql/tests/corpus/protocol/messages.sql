@@ -474,3 +474,34 @@ sync
 wait
 query ROLLBACK
 wait
+
+-- case: admission of a skipped statement
+-- mode: script
+-- cleanup: DELETE FROM scratch WHERE id > 7000
+@@8(parse - INSERT INTO scratch (id) VALUES (700#)
+sync
+wait
+parse x DO $$ BEGIN END $$
+bind - -
+execute -
+sync
+wait
+query SELECT dynamic('SELECT ssn FROM people WHERE id = 1')
+wait
+)@@
+
+-- case: refused parse does not run the unnamed statement before it
+-- mode: script
+parse - SELECT ssn FROM people WHERE id = 1
+sync
+wait
+parse - DO $$ BEGIN END $$
+describe S -
+bind - -
+execute -
+sync
+wait
+bind - -
+execute -
+sync
+wait
