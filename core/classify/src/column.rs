@@ -339,7 +339,9 @@ fn from_a_short_list(values: &[&str]) -> bool {
 }
 
 fn nothing_found(name: &str, values: &[&str]) -> Judged {
-    if percent(values, |v| shapes::code(v) || shapes::url(v) || dates::is_date(v)) >= MOST_PERCENT {
+    let machine =
+        |v: &str| shapes::code(v) || shapes::url(v) || shapes::machine_word(v) || dates::is_date(v);
+    if percent(values, machine) >= MOST_PERCENT {
         return Judged::Harmless(70, "codes, ids, dates or links");
     }
     if from_a_short_list(values) {
