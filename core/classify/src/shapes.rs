@@ -270,6 +270,13 @@ pattern!(
     )
 );
 
+pattern!(JOINED_WORDS, r"^[a-z]+([_-][a-z]+)+$");
+
+/// Small words joined by dashes or underscores.
+pub(crate) fn joined_words(v: &str) -> bool {
+    JOINED_WORDS.matches(v)
+}
+
 /// A path, a file, a domain, a media type, a locale, a code of a country, or words that are joined for machines.
 pub(crate) fn machine_word(v: &str) -> bool {
     MACHINE_WORD.matches(v)
@@ -294,6 +301,7 @@ mod tests {
             &super::SSN,
             &super::MAC,
             &super::MACHINE_WORD,
+            &super::JOINED_WORDS,
             &super::POSITION,
             &super::BIC,
             &super::ACCOUNT_KEY,
