@@ -67,6 +67,7 @@ fn annotations_are_checked_where_they_stand() {
         (r#"@approvers("dba") @quorom("2")"#, "@quorom is not known"),
         (r#"@approvers("dba") @audit("loose")"#, "write \"strict\""),
         (r#"@approvers("dba") @mask("blur")"#, "\"redact\" or \"null\""),
+        (r#"@approvers("dba") @max_rows("10")"#, "write it on a `permit`"),
     ] {
         let (line, text) = problem(&format!("{first}{annotations}\n{held}"));
         assert!(text.contains(expected), "{annotations}: {text}");
