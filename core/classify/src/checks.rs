@@ -99,7 +99,14 @@ pub(crate) fn iban_check(compact: &[u8]) -> bool {
 pub(crate) fn iban(text: &str) -> bool {
     let compact: Vec<u8> =
         text.bytes().filter(|b| *b != b' ').map(|b| b.to_ascii_uppercase()).collect();
-    compact.get(..2).and_then(iban_length) == Some(compact.len()) && iban_check(&compact)
+    let (Some(country), Some(digits)) = (compact.get(..2), compact.get(2..4)) else { return false };
+    // Countries join: of one that is not known, any length may be right.
+    let length = iban_length(country)
+        .map_or((15..=IBAN_MAX).contains(&compact.len()), |known| known == compact.len());
+    length
+        && country.iter().all(u8::is_ascii_uppercase)
+        && digits.iter().all(u8::is_ascii_digit)
+        && iban_check(&compact)
 }
 
 /// The sum of `digits` times `weights`; `None` where the lengths differ or something is no digit.

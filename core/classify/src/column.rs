@@ -339,8 +339,16 @@ fn from_a_short_list(values: &[&str]) -> bool {
 }
 
 fn nothing_found(name: &str, values: &[&str]) -> Judged {
-    if percent(values, |v| shapes::code(v) || shapes::url(v) || dates::is_date(v)) >= MOST_PERCENT {
+    let machine =
+        |v: &str| shapes::code(v) || shapes::url(v) || shapes::machine_word(v) || dates::is_date(v);
+    if percent(values, machine) >= MOST_PERCENT {
         return Judged::Harmless(70, "codes, ids, dates or links");
+    }
+    // User names are joined by one sign too, though by no more.
+    if percent(values, shapes::joined_words) >= MOST_PERCENT
+        && percent(values, shapes::machine_word) >= 20
+    {
+        return Judged::Harmless(60, "words that are joined for machines");
     }
     if from_a_short_list(values) {
         return Judged::Harmless(75, "words from a short list");

@@ -294,7 +294,15 @@ const MORE_PHRASES: [(&str, Kind); 26] = [
 ];
 
 /// More of them: numbers of identities, accounts, machines and places, in many languages.
-const NUMBER_PHRASES: [(&str, Kind); 84] = [
+const NUMBER_PHRASES: [(&str, Kind); 92] = [
+    ("contact_number", Kind::Phone),
+    ("contact_no", Kind::Phone),
+    ("tel", Kind::Phone),
+    ("cellphone", Kind::Phone),
+    ("telefono", Kind::Phone),
+    ("telefone", Kind::Phone),
+    ("telefoonnummer", Kind::Phone),
+    ("puhelin", Kind::Phone),
     ("itin", Kind::NationalId),
     ("taxpayer_id", Kind::NationalId),
     ("tin", Kind::NationalId),

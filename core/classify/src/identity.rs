@@ -74,6 +74,10 @@ pub(crate) fn schemes() -> impl Iterator<Item = &'static Scheme> {
 
 /// Whether `text`, found in other text, is one by its letters or separators; digits alone could be anything.
 pub(crate) fn in_text(text: &str) -> bool {
+    // The shortest has nine characters, seven of them digits but for the Italian one.
+    if text.len() < 9 {
+        return false;
+    }
     let lettered = || letters::SCHEMES.iter().any(|scheme| scheme.fits(text, false));
     let marked = !text.bytes().all(|b| b.is_ascii_digit());
     marked && (lettered() || europe::in_text(text) || world::in_text(text))

@@ -13,7 +13,7 @@ use std::ops::Range;
 use aho_corasick::{AhoCorasick, MatchKind, packed};
 
 use crate::tags::Kind;
-use crate::tokens::TOKENS;
+use crate::tokens::{self, PLAIN};
 
 /// One find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,21 +39,12 @@ enum Literals {
     None,
 }
 
-/// Starts of secrets that are no tokens of a service.
-const OTHERS: [&str; 8] = [
-    "eyJ",
-    "-----BEGIN ",
-    "pbkdf2_sha",
-    "SCRAM-SHA-",
-    "{SSHA",
-    "earer ",
-    "assword is ",
-    "assword was ",
-];
+/// Starts of secrets that no sign among the triggers tells, and that are no tokens of a service.
+const OTHERS: [&str; 5] = ["eyJ", "{SSHA", "earer ", "assword is ", "assword was "];
 
 /// All literals, in the order of their numbers.
 fn literals() -> impl Iterator<Item = &'static str> {
-    OTHERS.into_iter().chain(TOKENS.iter().map(|token| token.prefix))
+    OTHERS.into_iter().chain(PLAIN.iter().map(|token| token.prefix))
 }
 
 impl Default for Scanner {
@@ -136,6 +127,8 @@ enum Trigger {
     Equals,
     Dash,
     Plus,
+    Dot,
+    Underscore,
 }
 
 const fn triggers() -> [Trigger; 256] {
@@ -151,6 +144,8 @@ const fn triggers() -> [Trigger; 256] {
     table[b'=' as usize] = Trigger::Equals;
     table[b'-' as usize] = Trigger::Dash;
     table[b'+' as usize] = Trigger::Plus;
+    table[b'.' as usize] = Trigger::Dot;
+    table[b'_' as usize] = Trigger::Underscore;
     table
 }
 
@@ -158,6 +153,41 @@ static TRIGGERS: [Trigger; 256] = triggers();
 
 fn trigger(byte: u8) -> Trigger {
     TRIGGERS.get(usize::from(byte)).copied().unwrap_or(Trigger::Nothing)
+}
+
+/// How many bytes are stepped over at once.
+const STEP_BYTES: usize = 8;
+
+/// The same byte in all places of a word.
+const fn all(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; STEP_BYTES])
+}
+
+/// The high bit of each byte of `word` that is from `$` to `@`, or `_`: all triggers are, and few letters of prose.
+fn possible(word: u64) -> u64 {
+    let low = word & all(0x7f);
+    let from_dollar = low + all(0x80 - b'$');
+    let beyond_at = low + all(0x7f - b'@');
+    let no_underscore = (low ^ all(b'_')) + all(0x7f);
+    ((from_dollar & !beyond_at) | !no_underscore) & !word & all(0x80)
+}
+
+/// Where the first byte is, from `from` on, that can be part of something.
+fn next_trigger(text: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(step) = text.get(at..).and_then(|rest| rest.first_chunk::<STEP_BYTES>()) {
+        let mut mask = possible(u64::from_le_bytes(*step));
+        while mask != 0 {
+            let place = mask.trailing_zeros() as usize / 8;
+            if step.get(place).is_some_and(|b| trigger(*b) != Trigger::Nothing) {
+                return Some(at + place);
+            }
+            mask &= mask - 1;
+        }
+        at += STEP_BYTES;
+    }
+    let rest = text.get(at..)?;
+    rest.iter().position(|b| trigger(*b) != Trigger::Nothing).map(|place| at + place)
 }
 
 /// What a closer look at one place says.
@@ -174,9 +204,9 @@ impl Iterator for Finds<'_> {
         loop {
             let literal = self.next_literal();
             let limit = literal.map_or(self.text.len(), |(start, _)| start);
-            let ahead = self.text.get(self.at..limit).unwrap_or_default();
-            let look = match ahead.iter().position(|b| trigger(*b) != Trigger::Nothing) {
-                Some(distance) => self.look(self.at + distance),
+            let ahead = self.text.get(..limit).unwrap_or_default();
+            let look = match next_trigger(ahead, self.at) {
+                Some(at) => self.look(at),
                 None => {
                     let (start, number) = literal?;
                     self.literal = Next::Unknown;
@@ -213,14 +243,24 @@ impl Finds<'_> {
     fn look(&self, at: usize) -> Look {
         let byte = self.text.get(at).copied().unwrap_or(0);
         let found = match trigger(byte) {
-            Trigger::Digit => return number::at_digits(self.text, at, self.floor),
+            Trigger::Digit => {
+                let run = number::run(self.text, at);
+                if number::can_start(self.text, at, run) {
+                    return number::at_digits(self.text, at, run, self.floor);
+                }
+                return Look::On(at + run);
+            }
             Trigger::At => secret::in_url(self.text, at, self.floor)
                 .or_else(|| mail::at(self.text, at, self.floor)),
             Trigger::Dollar => secret::hash(self.text, at),
             Trigger::Colon => network::at_colon(self.text, at, self.floor)
                 .or_else(|| secret::assigned(self.text, at)),
-            Trigger::Equals => secret::assigned(self.text, at),
-            Trigger::Dash => network::at_dash(self.text, at, self.floor),
+            Trigger::Equals => secret::token(self.text, at, self.floor, &tokens::ASSIGNED)
+                .or_else(|| secret::assigned(self.text, at)),
+            Trigger::Dash => network::at_dash(self.text, at, self.floor)
+                .or_else(|| secret::at_dash(self.text, at, self.floor)),
+            Trigger::Dot => secret::token(self.text, at, self.floor, &tokens::DOTTED),
+            Trigger::Underscore => secret::at_underscore(self.text, at, self.floor),
             Trigger::Plus => number::at_plus(self.text, at),
             Trigger::Nothing => None,
         };
@@ -243,11 +283,19 @@ fn is_word(byte: Option<u8>) -> bool {
     byte.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80)
 }
 
-/// Whether one of the last `distance` bytes before `at` start a word that has `words`, in whatever case.
+/// Whether a word that starts with one of `words`, in whatever case, starts in the last `distance` bytes before `at`.
 fn near(text: &[u8], at: usize, distance: usize, words: &[&str]) -> bool {
-    let ahead = text.get(at.saturating_sub(distance)..at).unwrap_or_default();
-    words.iter().any(|word| {
-        ahead.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    let first = at.saturating_sub(distance);
+    let ahead = text.get(first..at).unwrap_or_default();
+    let mut inside = before(text, first).is_some_and(|b| b.is_ascii_alphabetic());
+    ahead.iter().enumerate().any(|(place, byte)| {
+        let starts = byte.is_ascii_alphabetic() && !inside;
+        inside = byte.is_ascii_alphabetic();
+        let rest = ahead.get(place..).unwrap_or_default();
+        starts
+            && words.iter().any(|word| {
+                rest.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word.as_bytes()))
+            })
     })
 }
 

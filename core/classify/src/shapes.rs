@@ -14,7 +14,7 @@ pattern!(FILE_NAME, r"(?i)(@\dx\.|\.(png|jpe?g|gif|svg|webp|css|js)$)");
 pattern!(
     PHONE_INTERNATIONAL,
     concat!(
-        r"^(\+[1-9]\d{0,2}[ ./-]?|00[1-9]\d{0,2}[ ./-])(\(\d{1,5}\)[ ./-]?)?",
+        r"^(\(?\+[1-9]\d{0,2}\)?[ ./-]?|00[1-9]\d{0,2}[ ./-])(\(\d{1,5}\)[ ./-]?)?",
         r"\d{1,12}([ ./-]\d{1,8}){0,5}(\s?(x|ext\.?)\s?\d{1,6})?$"
     )
 );
@@ -23,7 +23,7 @@ pattern!(
     r"^((\+|00)?1[ .-])?(\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(\s?(x|ext\.?)\s?\d{1,6})?$"
 );
 pattern!(PHONE_NATIONAL, r"^(\(0\d{1,5}\)|0\d{1,5})[ /-]{1,3}\d{2,8}([ /-]\d{2,6}){0,4}$");
-pattern!(PHONE_ISH, r"^[+(]?\d[\d ()./+-]{4,20}\d(\s?(x|ext\.?)\s?\d{1,6})?$");
+pattern!(PHONE_ISH, r"^(\(\+|[+(])?\d[\d ()./+-]{4,20}\d(\s?(x|ext\.?)\s?\d{1,6})?$");
 pattern!(SSN, r"^\d{3}-\d{2}-\d{4}$");
 pattern!(
     MAC,
@@ -262,6 +262,26 @@ pub(crate) fn blood_group(v: &str) -> bool {
     BLOOD_GROUP.matches(v)
 }
 
+pattern!(
+    MACHINE_WORD,
+    concat!(
+        r"^(/?[\w.-]+(/[\w.+-]+)+/?|[\w-]+(\.[\w-]+)*\.(com|org|net|info|biz|io|dev|edu|gov|local|internal)|",
+        r"[\w-]+\.[a-z]{1,3}[a-z0-9]{0,2}|[a-z]{2,3}[_-][A-Z]{2}|[A-Z]{2,3}|[a-z]+([_-][a-z]+){2,})$"
+    )
+);
+
+pattern!(JOINED_WORDS, r"^[a-z]+([_-][a-z]+)+$");
+
+/// Small words joined by dashes or underscores.
+pub(crate) fn joined_words(v: &str) -> bool {
+    JOINED_WORDS.matches(v)
+}
+
+/// A path, a file, a domain, a media type, a locale, a code of a country, or words that are joined for machines.
+pub(crate) fn machine_word(v: &str) -> bool {
+    MACHINE_WORD.matches(v)
+}
+
 /// One token with a digit in it: an order number, a code, an id, a hash.
 pub(crate) fn code(v: &str) -> bool {
     !v.contains(char::is_whitespace) && v.chars().any(|c| c.is_ascii_digit())
@@ -280,6 +300,8 @@ mod tests {
             &super::PHONE_ISH,
             &super::SSN,
             &super::MAC,
+            &super::MACHINE_WORD,
+            &super::JOINED_WORDS,
             &super::POSITION,
             &super::BIC,
             &super::ACCOUNT_KEY,

@@ -44,22 +44,11 @@ const fn token(prefix: &'static str, tail_min: usize, tail: Tail) -> Token {
     Token { prefix, tail_min, tail }
 }
 
-/// All forms. None is the start of another, but for the shorter one standing later.
-pub(crate) const TOKENS: [Token; 54] = [
-    token("AKIA", 16, Tail::Capitals),
-    token("ASIA", 16, Tail::Capitals),
-    token("AIza", 30, Tail::Url),
-    token("ya29.", 20, Tail::Dotted),
+// None is the start of another, but for the shorter one standing later.
+
+/// Forms whose start ends in a dash.
+pub(crate) const DASHED: [Token; 17] = [
     token("GOCSPX-", 20, Tail::Url),
-    token("AccountKey=", 40, Tail::Base64),
-    token("SharedAccessKey=", 40, Tail::Base64),
-    token("SharedAccessSignature=", 20, Tail::Dotted),
-    token("ghp_", 30, Tail::Plain),
-    token("gho_", 30, Tail::Plain),
-    token("ghs_", 30, Tail::Plain),
-    token("ghu_", 30, Tail::Plain),
-    token("ghr_", 30, Tail::Plain),
-    token("github_pat_", 30, Tail::Url),
     token("glpat-", 20, Tail::Url),
     token("gldt-", 20, Tail::Url),
     token("glrt-", 20, Tail::Url),
@@ -69,38 +58,70 @@ pub(crate) const TOKENS: [Token; 54] = [
     token("xoxr-", 16, Tail::Url),
     token("xoxs-", 16, Tail::Url),
     token("xapp-", 16, Tail::Url),
-    token("hooks.slack.com/services/", 24, Tail::Base64),
+    token("sk-ant-", 24, Tail::Url),
+    token("sk-proj-", 24, Tail::Url),
+    token("sk-", 32, Tail::Url),
+    token("pypi-", 40, Tail::Url),
+    token("PMAK-", 40, Tail::Url),
+    token("NRAK-", 20, Tail::Capitals),
+    token("AGE-SECRET-KEY-", 40, Tail::Capitals),
+];
+/// Forms whose start ends in an underscore.
+pub(crate) const UNDERSCORED: [Token; 24] = [
+    token("ghp_", 30, Tail::Plain),
+    token("gho_", 30, Tail::Plain),
+    token("ghs_", 30, Tail::Plain),
+    token("ghu_", 30, Tail::Plain),
+    token("ghr_", 30, Tail::Plain),
+    token("github_pat_", 30, Tail::Url),
     token("sk_live_", 16, Tail::Plain),
     token("sk_test_", 16, Tail::Plain),
     token("rk_live_", 16, Tail::Plain),
     token("rk_test_", 16, Tail::Plain),
     token("pk_live_", 16, Tail::Plain),
     token("whsec_", 24, Tail::Base64),
-    token("sk-ant-", 24, Tail::Url),
-    token("sk-proj-", 24, Tail::Url),
-    token("sk-", 32, Tail::Url),
     token("gsk_", 32, Tail::Plain),
     token("hf_", 30, Tail::Plain),
     token("npm_", 30, Tail::Plain),
-    token("pypi-", 40, Tail::Url),
     token("rubygems_", 40, Tail::Hex),
     token("dop_v1_", 40, Tail::Hex),
     token("doo_v1_", 40, Tail::Hex),
     token("shpat_", 28, Tail::Hex),
     token("shpss_", 28, Tail::Hex),
-    token("SG.", 40, Tail::Dotted),
-    token("hvs.", 20, Tail::Dotted),
-    token("hvb.", 20, Tail::Dotted),
     token("dckr_pat_", 20, Tail::Url),
     token("glsa_", 28, Tail::Url),
     token("lin_api_", 28, Tail::Plain),
-    token("PMAK-", 40, Tail::Url),
-    token("NRAK-", 20, Tail::Capitals),
     token("sntrys_", 30, Tail::Base64),
-    token("dapi", 32, Tail::Hex),
-    token("AGE-SECRET-KEY-", 40, Tail::Capitals),
-    token("SK", 32, Tail::Hex),
 ];
+/// Forms that are assigned.
+pub(crate) const ASSIGNED: [Token; 3] = [
+    token("AccountKey=", 40, Tail::Base64),
+    token("SharedAccessKey=", 40, Tail::Base64),
+    token("SharedAccessSignature=", 20, Tail::Dotted),
+];
+/// Forms whose start ends in a dot.
+pub(crate) const DOTTED: [Token; 4] = [
+    token("ya29.", 20, Tail::Dotted),
+    token("SG.", 40, Tail::Dotted),
+    token("hvs.", 20, Tail::Dotted),
+    token("hvb.", 20, Tail::Dotted),
+];
+/// Forms without such a sign.
+pub(crate) const PLAIN: [Token; 5] = [
+    token("AKIA", 16, Tail::Capitals),
+    token("ASIA", 16, Tail::Capitals),
+    token("AIza", 30, Tail::Url),
+    token("hooks.slack.com/services/", 24, Tail::Base64),
+    token("dapi", 32, Tail::Hex),
+];
+
+/// All forms.
+fn forms() -> impl Iterator<Item = &'static Token> {
+    DASHED.iter().chain(&UNDERSCORED).chain(&ASSIGNED).chain(&DOTTED).chain(&PLAIN)
+}
+
+/// Keys of Twilio: too short a start to be looked for in text.
+const TWILIO: Token = token("SK", 32, Tail::Hex);
 
 impl Token {
     /// Where the token that starts at `start` of `text` ends; `None` where there is none.
@@ -108,9 +129,24 @@ impl Token {
         let body = text.get(start..)?.strip_prefix(self.prefix.as_bytes())?;
         let length = body.iter().position(|b| !self.tail.has(*b)).unwrap_or(body.len());
         let tail = body.get(..length)?;
-        // Words joined by dashes are no key.
-        (length >= self.tail_min && varied(tail)).then_some(start + self.prefix.len() + length)
+        // Words joined by dashes are no key; so many capitals are no word.
+        let drawn = self.tail == Tail::Capitals || varied(tail);
+        (length >= self.tail_min && drawn).then_some(start + self.prefix.len() + length)
     }
+}
+
+/// The token whose start ends with the sign at `at`, among `forms`: where it starts and ends.
+pub(crate) fn around(text: &[u8], at: usize, forms: &[Token]) -> Option<(usize, usize)> {
+    let sign_before = text.get(at.checked_sub(1)?)?;
+    forms.iter().find_map(|form| {
+        let prefix = form.prefix.as_bytes();
+        let start = (at + 1).checked_sub(prefix.len())?;
+        // Nearly all are told by one byte.
+        if prefix.get(prefix.len().checked_sub(2)?) != Some(sign_before) {
+            return None;
+        }
+        Some((start, form.end(text, start)?))
+    })
 }
 
 /// Whether this is no word: it has a digit, or both capitals and small letters.
@@ -121,7 +157,7 @@ fn varied(tail: &[u8]) -> bool {
 
 /// Whether the whole of `text` is such a token.
 pub(crate) fn is_token(text: &str) -> bool {
-    TOKENS.iter().any(|token| token.end(text.as_bytes(), 0) == Some(text.len()))
+    forms().chain([&TWILIO]).any(|token| token.end(text.as_bytes(), 0) == Some(text.len()))
         || azure_secret(text)
 }
 
@@ -155,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_longer_prefix_stands_before_the_shorter_one() {
-        for (index, later) in TOKENS.iter().enumerate() {
-            for earlier in &TOKENS[..index] {
+        for (index, later) in forms().enumerate() {
+            for earlier in forms().take(index) {
                 assert!(!later.prefix.starts_with(earlier.prefix), "{}", later.prefix);
             }
         }

@@ -10,7 +10,7 @@ const RUN_MAX: usize = 19;
 const IDENTITY_BYTES_MAX: usize = 18;
 
 /// How many digits stand from `at` on.
-fn run(text: &[u8], at: usize) -> usize {
+pub(super) fn run(text: &[u8], at: usize) -> usize {
     text.get(at..).unwrap_or_default().iter().take_while(|b| b.is_ascii_digit()).count()
 }
 
@@ -55,9 +55,20 @@ fn string(text: &[u8], start: usize, end: usize) -> Option<&str> {
     std::str::from_utf8(text.get(start..end)?).ok()
 }
 
-/// What starts with the digits at `at`; where nothing does, go on after them.
-pub(super) fn at_digits(text: &[u8], at: usize, floor: usize) -> Look {
-    let length = run(text, at);
+/// Whether anything can start with the `length` digits at `at`: most runs are told by what stands around them.
+pub(super) fn can_start(text: &[u8], at: usize, length: usize) -> bool {
+    let after_letter = before(text, at).map(|b| (b.is_ascii_uppercase(), b.is_ascii_lowercase()));
+    match (after_letter, text.get(at + length)) {
+        (Some((_, true)), _) => false,
+        (Some((true, _)), _) => length >= 2,
+        (_, Some(b'.')) => true,
+        (_, Some(b'-' | b' ' | b')' | b'+' | b'/' | b'A'..=b'Z')) => matches!(length, 3..=RUN_MAX),
+        _ => matches!(length, 8..=RUN_MAX),
+    }
+}
+
+/// What starts with the `length` digits at `at`; where nothing does, go on after them.
+pub(super) fn at_digits(text: &[u8], at: usize, length: usize, floor: usize) -> Look {
     let end = at + length;
     let hit = match (length, text.get(end)) {
         _ if before(text, at).is_some_and(|b| b.is_ascii_alphabetic()) => {

@@ -2,7 +2,7 @@
 
 use super::{Hit, OTHERS, before, is_word, near};
 use crate::tags::Kind;
-use crate::tokens::{TOKENS, jwt_end};
+use crate::tokens::{DASHED, PLAIN, Token, UNDERSCORED, around, jwt_end};
 
 /// What stands before a password or a key, at the end of a word, in small letters.
 const NAMES: [&str; 16] = [
@@ -64,7 +64,7 @@ fn run(text: &[u8], start: usize, test: impl Fn(u8) -> bool) -> usize {
 /// The literal with this number was met at `start`.
 pub(super) fn literal(text: &[u8], start: usize, number: usize) -> Hit {
     let Some(literal) = OTHERS.get(number) else {
-        let token = TOKENS.get(number - OTHERS.len())?;
+        let token = PLAIN.get(number - OTHERS.len())?;
         let end = token.end(text, start)?;
         return (!is_word(before(text, start))).then_some((Kind::Key, start..end));
     };
@@ -73,7 +73,6 @@ pub(super) fn literal(text: &[u8], start: usize, number: usize) -> Hit {
             let end = jwt_end(text, start)?;
             (!is_word(before(text, start))).then_some((Kind::Key, start..end))
         }
-        "-----BEGIN " => private_key(text, start),
         "earer " => bearer(text, start + literal.len()),
         "assword is " | "assword was " => {
             password(text, start + literal.len()).map(|range| (Kind::Key, range))
@@ -84,6 +83,40 @@ pub(super) fn literal(text: &[u8], start: usize, number: usize) -> Hit {
             (length >= HASH_BYTES_MIN).then_some((Kind::Password, start..end))
         }
     }
+}
+
+/// The token whose start ends with the sign at `at`.
+pub(super) fn token(text: &[u8], at: usize, floor: usize, forms: &[Token]) -> Hit {
+    let (start, end) = around(text, at, forms)?;
+    (start >= floor && !is_word(before(text, start))).then_some((Kind::Key, start..end))
+}
+
+/// What a `-` can be part of: a private key, a hash, or the start of a token.
+pub(super) fn at_dash(text: &[u8], at: usize, floor: usize) -> Hit {
+    match before(text, at) {
+        Some(b) if b.is_ascii_alphabetic() => {
+            token(text, at, floor, &DASHED).or_else(|| marked_hash(text, at, floor, b"SCRAM-"))
+        }
+        Some(b'-') => None,
+        _ if text.get(at..)?.starts_with(b"-----BEGIN ") => private_key(text, at),
+        _ => None,
+    }
+}
+
+/// What a `_` can be part of.
+pub(super) fn at_underscore(text: &[u8], at: usize, floor: usize) -> Hit {
+    token(text, at, floor, &UNDERSCORED).or_else(|| marked_hash(text, at, floor, b"pbkdf2_"))
+}
+
+/// The hash of a password that starts with `mark`, which ends at `at`.
+fn marked_hash(text: &[u8], at: usize, floor: usize, mark: &[u8]) -> Hit {
+    let start = (at + 1).checked_sub(mark.len()).filter(|start| *start >= floor)?;
+    if text.get(start..=at) != Some(mark) {
+        return None;
+    }
+    let length = run(text, start, is_hash);
+    let parts = text.get(start..start + length)?.contains(&b'$');
+    (length >= HASH_BYTES_MIN && parts).then_some((Kind::Password, start..start + length))
 }
 
 fn private_key(text: &[u8], start: usize) -> Hit {
@@ -187,7 +220,18 @@ fn password(text: &[u8], start: usize) -> Option<std::ops::Range<usize>> {
 pub(super) fn card_word_near(text: &[u8], at: usize) -> bool {
     /// How far before a number the word may be, in bytes.
     const DISTANCE: usize = 48;
-    const WORDS: [&str; 9] =
-        ["card", "visa", "mastercard", "amex", "credit", "debit", "karte", "carte", "tarjeta"];
+    const WORDS: [&str; 11] = [
+        "card",
+        "visa",
+        "mastercard",
+        "amex",
+        "credit",
+        "creditcard",
+        "debit",
+        "karte",
+        "kreditkarte",
+        "carte",
+        "tarjeta",
+    ];
     near(text, at, DISTANCE, &WORDS)
 }
