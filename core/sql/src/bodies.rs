@@ -131,21 +131,33 @@ impl Walk<'_> {
         text: &str,
         resolved: bool,
     ) -> Option<Rc<StatementFacts>> {
+        crate::limits::check(text).ok()?;
+        let names = self.names_inside(function, body, resolved)?;
+        let mut tree = parse::parse(text).ok()?;
+        self.inside(&names, resolved, |below| {
+            below.levels.push(arguments(function, body));
+            below.body(&mut tree)
+        })
+    }
+
+    /// Runs `work` on a walk of a body's own; what it found, where that is nothing but queries.
+    pub(crate) fn inside(
+        &mut self,
+        names: &Names,
+        resolved: bool,
+        work: impl FnOnce(&mut Walk<'_>) -> bool,
+    ) -> Option<Rc<StatementFacts>> {
         if self.depth == Depth::Shallow {
             self.too_deep = true;
             return None;
         }
-        crate::limits::check(text).ok()?;
-        let names = self.names_inside(function, body, resolved)?;
-        let mut tree = parse::parse(text).ok()?;
-        let mut below = Walk::new(self.catalog, &names, None);
+        let mut below = Walk::new(self.catalog, names, None);
         below.depth = self.depth;
         below.names_changed = self.names_changed && !resolved;
         below.definitions_changed = self.definitions_changed;
         below.made.clone_from(&self.made);
         std::mem::swap(&mut below.bodies, &mut self.bodies);
-        below.levels.push(arguments(function, body));
-        let plain = below.body(&mut tree);
+        let plain = work(&mut below);
         below.settle();
         std::mem::swap(&mut below.bodies, &mut self.bodies);
         self.too_deep |= below.too_deep;
@@ -159,7 +171,7 @@ impl Walk<'_> {
     }
 
     /// How names are found while the function runs: as the caller finds them, unless it has settings of its own.
-    fn names_inside(
+    pub(crate) fn names_inside(
         &mut self,
         function: &Function,
         body: &FunctionBody,

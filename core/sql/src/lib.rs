@@ -27,6 +27,7 @@ mod scope;
 mod session;
 mod stored;
 mod system;
+mod triggers;
 mod utility;
 mod walk;
 

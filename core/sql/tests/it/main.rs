@@ -3,6 +3,7 @@
 
 mod facts;
 mod leaks;
+mod lineage;
 mod live;
 mod opaque;
 mod rewrite;
