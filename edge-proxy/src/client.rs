@@ -347,6 +347,7 @@ async fn connect(
         role: names.role,
         search_path: names.search_path,
         temp_relations: names.temp_relations,
+        temp_active: names.temp_active,
         standard_conforming_strings: names.standard_conforming_strings,
     };
     Ok((upstream, names))

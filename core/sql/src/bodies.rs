@@ -14,7 +14,6 @@ use writ_model::{Function, StatementFacts, StatementKind};
 
 use crate::calls;
 use crate::children::Visitor;
-use crate::limits::Depth;
 use crate::names::Names;
 use crate::scope::{Entry, Level, Source};
 use crate::walk::Walk;
@@ -131,13 +130,23 @@ impl Walk<'_> {
         text: &str,
         resolved: bool,
     ) -> Option<Rc<StatementFacts>> {
-        crate::limits::check(text).ok()?;
+        let levels = crate::limits::check(text).ok()?;
+        if !self.fits(levels) {
+            return None;
+        }
         let names = self.names_inside(function, body, resolved)?;
         let mut tree = parse::parse(text).ok()?;
         self.inside(&names, resolved, |below| {
             below.levels.push(arguments(function, body));
             below.body(&mut tree)
         })
+    }
+
+    /// Whether a text of so many levels can be walked on this stack; if not, the whole text starts again on a larger one.
+    pub(crate) fn fits(&mut self, levels: usize) -> bool {
+        let fits = parse::fits_here(levels);
+        self.too_deep |= !fits;
+        fits
     }
 
     /// Runs `work` on a walk of a body's own; what it found, where that is nothing but queries.
@@ -147,12 +156,7 @@ impl Walk<'_> {
         resolved: bool,
         work: impl FnOnce(&mut Walk<'_>) -> bool,
     ) -> Option<Rc<StatementFacts>> {
-        if self.depth == Depth::Shallow {
-            self.too_deep = true;
-            return None;
-        }
         let mut below = Walk::new(self.catalog, names, None);
-        below.depth = self.depth;
         below.names_changed = self.names_changed && !resolved;
         below.definitions_changed = self.definitions_changed;
         below.made.clone_from(&self.made);

@@ -9,6 +9,7 @@
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
 mod behind;
+mod below;
 mod bodies;
 mod bounds;
 mod calls;
@@ -21,6 +22,7 @@ mod lineage;
 mod mask;
 mod names;
 mod oracles;
+mod outputs;
 mod parse;
 mod query;
 mod scope;
@@ -40,8 +42,10 @@ use pg_query::protobuf as pb;
 use writ_model::facts::SessionEffect;
 use writ_model::{Catalog, ColumnMasks, OpaqueReason, StatementFacts, StatementKind};
 
-use limits::Depth;
 use walk::Walk;
+
+/// By how much the rewrite of a relation that is no view is deeper than its name, in levels of the tree.
+const REWRITE_LEVELS: usize = 16;
 
 /// What a text does, and the text, which the rewrite starts from again.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,21 +63,29 @@ pub enum Rewrite {
     Text(String),
 }
 
+/// Whether an error that quotes a row of this relation would show a masked value.
+#[must_use]
+pub fn rows_are_masked(catalog: &Catalog, masks: &ColumnMasks, schema: &str, name: &str) -> bool {
+    mask::rows_are(catalog, masks, schema, name)
+}
+
 /// Analyses a text. Never fails: what is not known is in [`StatementFacts::opaque`].
 #[must_use]
 pub fn analyze(text: &str, catalog: &Catalog, names: &Names) -> Analysis {
-    let facts = parse::with_stack(text, |depth| facts_of(text, catalog, names, depth))
-        .unwrap_or_else(|why| StatementFacts {
-            kinds: [StatementKind::Unknown].into(),
-            statements: 1,
-            opaque: [why].into(),
-            session: [
-                SessionEffect::Names,
-                SessionEffect::Definitions,
-                SessionEffect::TransactionEnd,
-            ]
-            .into(),
-            ..StatementFacts::default()
+    let facts =
+        parse::with_stack(text, 0, || facts_of(text, catalog, names)).unwrap_or_else(|why| {
+            StatementFacts {
+                kinds: [StatementKind::Unknown].into(),
+                statements: 1,
+                opaque: [why].into(),
+                session: [
+                    SessionEffect::Names,
+                    SessionEffect::Definitions,
+                    SessionEffect::TransactionEnd,
+                ]
+                .into(),
+                ..StatementFacts::default()
+            }
         });
     Analysis { text: text.to_owned(), facts }
 }
@@ -83,7 +95,6 @@ fn facts_of(
     text: &str,
     catalog: &Catalog,
     names: &Names,
-    depth: Depth,
 ) -> Result<Option<StatementFacts>, OpaqueReason> {
     if !names.standard_conforming_strings && text.contains('\\') {
         let why = "a backslash while standard_conforming_strings is off".to_owned();
@@ -93,7 +104,6 @@ fn facts_of(
     let lineage = lineage::of(&tree, catalog, names);
     let mut walk = Walk::new(catalog, names, None);
     walk.facts.lineage = lineage;
-    walk.depth = depth;
     walk_all(&mut walk, &mut tree);
     Ok((!walk.too_deep).then(|| walk.into_facts()))
 }
@@ -152,18 +162,17 @@ impl Analysis {
         if let Some(reason) = self.facts.opaque.iter().find(unseen) {
             return Err(reason.clone());
         }
-        parse::with_stack(&self.text, |depth| {
-            if depth == Depth::Shallow {
-                // The rewrite is deeper than the text.
-                return Ok(None);
-            }
+        parse::with_stack(&self.text, REWRITE_LEVELS, || {
             let mut tree = parse::parse(&self.text)?;
             let mut walk = Walk::new(catalog, names, Some(masks));
             walk_all(&mut walk, &mut tree);
+            if walk.too_deep {
+                return Ok(None);
+            }
             if let Some(reason) = walk.refusal.take() {
                 return Err(reason);
             }
-            parse::print(&tree).map(Rewrite::Text).map(Some)
+            parse::print(tree).map(Rewrite::Text).map(Some)
         })
     }
 }

@@ -149,7 +149,10 @@ impl<'a> Pass<'a> {
 
     /// Follows a definition, on what is left of this pass's bounds.
     fn below(&mut self, definition: &str) -> Option<(Vec<Column>, Lineage)> {
-        crate::limits::check(definition).ok()?;
+        let levels = crate::limits::check(definition).ok()?;
+        if !parse::fits_here(levels) {
+            return None;
+        }
         let query = parse::parse_query(definition).ok()?;
         let names = Names { search_path: Vec::new(), ..Names::default() };
         let mut pass = Pass::new(self.catalog, &names, self.into);

@@ -35,7 +35,10 @@ impl Walk<'_> {
         }
         let body = catalog.body(oid).filter(|b| b.trigger)?;
         let text = without_comments(body.body.as_deref()?)?;
-        crate::limits::check(&text).ok()?;
+        let levels = crate::limits::check(&text).ok()?;
+        if !self.fits(levels) {
+            return None;
+        }
         let names = self.names_inside(function, body, false)?;
         self.inside(&names, false, |below| {
             let row = |alias: &str| Entry {

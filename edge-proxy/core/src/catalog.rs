@@ -114,11 +114,17 @@ SELECT CURRENT_USER::pg_catalog.text,
     WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
       AND c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()
       AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog."char"[])),
-  pg_catalog.current_setting('search_path')
+  pg_catalog.current_setting('search_path'),
+  (SELECT COALESCE(pg_catalog.json_agg(c.relname), '[]'::pg_catalog.json)::pg_catalog.text
+    FROM pg_catalog.pg_class AS c
+    WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+      AND c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()
+      AND (c.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal)))
 "#;
 
 /// How many columns [`NAMES_QUERY`] yields.
-const NAMES_COLUMNS: usize = 5;
+const NAMES_COLUMNS: usize = 6;
 
 /// What names mean in one session at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +140,8 @@ pub struct NamesRow {
     pub temp_relations: Vec<String>,
     /// The setting `search_path` as text, fit for `SET search_path TO` elsewhere.
     pub search_path_setting: String,
+    /// Those of the temporary relations that run something of their own: views, and tables with triggers or rules.
+    pub temp_active: Vec<String>,
 }
 
 /// Why an answer about the catalog could not be read.
@@ -266,7 +274,7 @@ fn function(row: FunctionRow) -> Result<Function, CatalogError> {
 
 /// Reads the row that [`NAMES_QUERY`] yields, in text format.
 pub fn parse_names(columns: &[Option<&[u8]>]) -> Result<NamesRow, CatalogError> {
-    let [role, search_path, strings, temp_relations, setting] = columns else {
+    let [role, search_path, strings, temp_relations, setting, temp_active] = columns else {
         return Err(CatalogError::Columns { found: columns.len() });
     };
     Ok(NamesRow {
@@ -275,6 +283,7 @@ pub fn parse_names(columns: &[Option<&[u8]>]) -> Result<NamesRow, CatalogError> 
         standard_conforming_strings: text(3, *strings)? == "on",
         temp_relations: serde_json::from_str(text(4, *temp_relations)?).map_err(json_error)?,
         search_path_setting: text(5, *setting)?.to_owned(),
+        temp_active: serde_json::from_str(text(6, *temp_active)?).map_err(json_error)?,
     })
 }
 
@@ -325,7 +334,7 @@ mod tests {
 
     fn names<'a>(temp: &'a str, strings: &'a str) -> [Option<&'a [u8]>; NAMES_COLUMNS] {
         let path = r#"["pg_temp_3","pg_catalog","a\"b"]"#;
-        ["dana", path, strings, temp, "\"a\"\"b\""].map(|text| Some(text.as_bytes()))
+        ["dana", path, strings, temp, "\"a\"\"b\"", temp].map(|text| Some(text.as_bytes()))
     }
 
     #[test]
@@ -334,7 +343,10 @@ mod tests {
         assert_eq!(row.role, "dana");
         assert_eq!(row.search_path, ["pg_temp_3", "pg_catalog", "a\"b"]);
         assert!(!row.standard_conforming_strings);
-        assert_eq!(row.temp_relations, ["orders"]);
+        assert_eq!(
+            (&row.temp_relations, &row.temp_active),
+            (&vec!["orders".to_owned()], &vec!["orders".to_owned()])
+        );
         assert_eq!(row.search_path_setting, "\"a\"\"b\"");
     }
 

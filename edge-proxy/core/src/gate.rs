@@ -48,15 +48,19 @@ pub struct Ruling {
 }
 
 impl Ruling {
-    /// This ruling for a text that differs only in what nothing here depends on. `None`: it cannot be told apart.
-    pub(crate) fn for_text(&self, text: &[u8]) -> Option<Self> {
+    /// This ruling for another text with exactly the same facts. `None` where more than the text would
+    /// differ: a text was rewritten, or the record does not keep it as it is.
+    pub(crate) fn for_text(&self, text: &str) -> Option<Self> {
+        if self.rewritten.is_some() || self.redact_binds {
+            return None;
+        }
         Some(Self {
-            text: text.into(),
+            text: text.as_bytes().into(),
             facts: Arc::clone(&self.facts),
             decision: self.decision.clone(),
             sqlstate: self.sqlstate,
             rewritten: None,
-            profile: self.profile.with_text(std::str::from_utf8(text).ok()?)?,
+            profile: self.profile.with_text(text)?,
             touched: Arc::clone(&self.touched),
             redact_binds: self.redact_binds,
         })
@@ -84,6 +88,8 @@ pub struct SessionNames {
     pub search_path: Vec<String>,
     /// Relations in the session's temporary schema.
     pub temp_relations: Vec<String>,
+    /// Those of them that run something of their own: views, and tables with triggers or rules.
+    pub temp_active: Vec<String>,
     /// How backslashes in plain literals are read.
     pub standard_conforming_strings: bool,
 }
@@ -106,6 +112,8 @@ pub trait Gate {
     ) -> Arc<Ruling>;
     /// A refusal of something that never was a readable text, such as a message over the limit.
     fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling>;
+    /// Whether an error may not quote a row of this relation, because something in it is masked.
+    fn hides_rows(&self, schema: &str, relation: &str) -> bool;
     /// The names in force.
     fn names(&self) -> &SessionNames;
     /// Sets them.

@@ -2,7 +2,6 @@
 
 mod profile;
 pub mod sensitivity;
-mod shape;
 pub mod state;
 
 use std::net::IpAddr;
@@ -80,6 +79,7 @@ impl PolicyGate {
             role: String::new(),
             search_path: vec![],
             temp_relations: vec![],
+            temp_active: vec![],
             standard_conforming_strings: true,
             period: now.0.div_euclid(DECISION_AGE),
         };
@@ -153,6 +153,11 @@ impl PolicyGate {
             return self.ruled(text, facts, None, masks, now);
         };
         let analysis = writ_sql::analyze(text, self.catalog(), &self.sql_names);
+        let known = self.scope.of_facts(analysis.facts());
+        // Which masked columns a text reads is in its facts: where one needed no rewrite, none does.
+        if let Some(ruling) = known.and_then(|r| r.for_text(text)) {
+            return ruling;
+        }
         let mut facts = analysis.facts().clone();
         facts.opaque.extend(analysis.oracles(self.catalog(), masks));
         let rewritten = match analysis.rewrite(self.catalog(), &self.sql_names, masks) {
@@ -183,9 +188,12 @@ impl PolicyGate {
         let context = self.key.context(now);
         let decision = match self.stale {
             Some(when) if when == WhenStale::Refuse || facts.is_strict() => self.stale_decision(),
-            _ => self.scope.decision(&facts, || {
-                self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
-            }),
+            _ => match self.scope.of_facts(&facts) {
+                Some(known) => known.decision.clone(),
+                None => {
+                    self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
+                }
+            },
         };
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
         let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
@@ -299,17 +307,8 @@ impl Gate for PolicyGate {
         if let Some(ruling) = self.scope.known(text) {
             return ruling;
         }
-        let shape = shape::of(text);
-        if let Some(shape) = &shape
-            && let Some(ruling) = self.scope.of_shape(shape).and_then(|r| r.for_text(text))
-        {
-            return Arc::new(ruling);
-        }
         let ruling = Arc::new(self.decide(text, now));
         self.scope.remember(&ruling);
-        if let Some(shape) = shape.filter(|_| shape::may_share(&ruling)) {
-            self.scope.remember_shape(shape, &ruling);
-        }
         ruling
     }
 
@@ -342,6 +341,13 @@ impl Gate for PolicyGate {
         Arc::new(profile::ruling(b"", facts, decision, sqlstate, None, &masks, self.sensitive()))
     }
 
+    fn hides_rows(&self, schema: &str, relation: &str) -> bool {
+        match &self.scope.masks {
+            Ok(masks) => writ_sql::rows_are_masked(self.catalog(), masks, schema, relation),
+            Err(_) => true,
+        }
+    }
+
     fn names(&self) -> &SessionNames {
         &self.names
     }
@@ -351,6 +357,7 @@ impl Gate for PolicyGate {
             search_path: names.search_path.clone(),
             role: names.role.clone(),
             temp_relations: names.temp_relations.clone(),
+            temp_active: names.temp_active.clone(),
             standard_conforming_strings: names.standard_conforming_strings,
         };
         if names != self.names {

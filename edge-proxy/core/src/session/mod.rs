@@ -19,7 +19,7 @@ use writ_model::{SessionId, Timestamp};
 use crate::gate::{Gate, Ruling, Stamp};
 use crate::outbox::{ApprovalNews, Effect, EndReason, Journal, Outbox};
 use crate::write::Message;
-use admit::{Admission, Held};
+use admit::Admission;
 use pending::Pending;
 use probe::Probe;
 
@@ -278,12 +278,7 @@ impl<G: Gate> Session<G> {
             return;
         }
         self.ended = Some(reason);
-        if let Some(Admission::Held(Held { id, .. })) = &self.admission {
-            cx.out
-                .effects
-                .push(Effect::CancelApproval { id: id.clone(), reason: "the session ended" });
-        }
-        self.abandon_admission(cx);
+        self.abandon_admission("the session ended", cx);
         self.finish_abandoned(cx);
         cx.out.effects.push(Effect::End(reason));
     }

@@ -196,7 +196,9 @@ impl<G: Gate> Session<G> {
         self.copy_in = CopyIn::No;
         self.note_transaction_may_end();
         match self.pending.front_mut() {
-            None | Some(Pending::Sync | Pending::OwnSync) => self.put(whole, cx),
+            None | Some(Pending::Sync | Pending::OwnSync) => {
+                self.put_error(whole, body, None, false, cx);
+            }
             Some(Pending::Query(run)) => {
                 run.note_error(code);
                 let refusal = run.refusal.clone();
@@ -211,6 +213,10 @@ impl<G: Gate> Session<G> {
                 for mut run in self.skip_to_sync() {
                     run.note_error(code);
                     self.finish(&run, false, cx);
+                }
+                if self.skipping {
+                    // E1: the message that waits will be skipped; the next one is decided for itself.
+                    self.abandon_admission("an error before it ended its series", cx);
                 }
             }
         }
@@ -237,12 +243,24 @@ impl<G: Gate> Session<G> {
         cx: &mut Cx<'_>,
     ) {
         let before = cx.out.to_client.len();
+        let hides = self.quotes_a_hidden_row(body);
         match refusal {
             Some(message) => message.put(b'E', &mut cx.out.to_client),
-            None if rewritten => write::error_without_positions(body, &mut cx.out.to_client),
+            None if rewritten || hides => {
+                let left_out = write::LeftOut { positions: rewritten, row: hides };
+                write::error_without(body, left_out, &mut cx.out.to_client);
+            }
             None => cx.out.to_client.extend_from_slice(whole),
         }
         self.bytes_to_client += (cx.out.to_client.len() - before) as u64;
+    }
+
+    /// E3: the server quotes the row or the key that a constraint refused, masked columns included.
+    fn quotes_a_hidden_row(&self, body: &[u8]) -> bool {
+        let field = |name| frame::error_field(body, name).unwrap_or_default();
+        let quotes = matches!(field(b'C').get(..2), Some(b"23" | b"44"));
+        let text = |name| String::from_utf8_lossy(field(name)).into_owned();
+        quotes && !field(b'D').is_empty() && self.gate.hides_rows(&text(b's'), &text(b't'))
     }
 
     fn note_transaction(&mut self, body: &[u8]) {

@@ -74,10 +74,11 @@ impl WordGate {
                 verdict,
                 rules: vec!["word".parse().expect("rule")],
                 epoch: Epoch(self.epoch),
-                strict: word == "strict" || word == "hold",
+                strict: word.starts_with("strict") || word == "hold",
             },
             sqlstate: code,
-            rewritten: (word == "mask")
+            rewritten: word
+                .ends_with("mask")
                 .then(|| format!("masked by {}", self.epoch).into_bytes().into_boxed_slice()),
             profile: profile(&shown, self.epoch),
             touched: Arc::from([]),
@@ -109,6 +110,9 @@ impl Gate for WordGate {
     fn refuse(&mut self, code: SqlState, what: &str, next_step: &str) -> Arc<Ruling> {
         let denial = Denial { reason: what.into(), next_step: next_step.into() };
         self.ruling(b"", Verdict::Deny(denial), code)
+    }
+    fn hides_rows(&self, _schema: &str, relation: &str) -> bool {
+        relation == "masked"
     }
     fn names(&self) -> &SessionNames {
         &self.names
