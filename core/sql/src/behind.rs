@@ -220,8 +220,11 @@ impl Walk<'_> {
     }
 
     fn fire(&mut self, relation: &Relation, hook: &Hook) {
-        match self.harmless(hook.function) {
-            Some(body) if hook.event == HookEvent::Trigger => self.include(hook.function, &body),
+        // The function, and what the WHEN condition calls.
+        let is_trigger = hook.event == HookEvent::Trigger;
+        let body = if is_trigger { self.trigger(relation, hook.function) } else { None };
+        match body {
+            Some(body) => self.include(hook.function, &body),
             _ => {
                 let name = format!("triggers of {}.{}", relation.schema, relation.name);
                 self.opaque(OpaqueReason::UntrustedFunction(name));

@@ -135,19 +135,37 @@ impl Walk<'_> {
         resolved: bool,
     ) -> Option<Rc<StatementFacts>> {
         let levels = crate::limits::check(text).ok()?;
-        if !parse::fits_here(levels) {
-            self.too_deep = true;
+        if !self.fits(levels) {
             return None;
         }
         let names = self.names_inside(function, body, resolved)?;
         let mut tree = parse::parse(text).ok()?;
-        let mut below = Walk::new(self.catalog, &names, None);
+        self.inside(&names, resolved, |below| {
+            below.levels.push(arguments(function, body));
+            below.body(&mut tree)
+        })
+    }
+
+    /// Whether a text of so many levels can be walked on this stack; if not, the whole text starts again on a larger one.
+    pub(crate) fn fits(&mut self, levels: usize) -> bool {
+        let fits = parse::fits_here(levels);
+        self.too_deep |= !fits;
+        fits
+    }
+
+    /// Runs `work` on a walk of a body's own; what it found, where that is nothing but queries.
+    pub(crate) fn inside(
+        &mut self,
+        names: &Names,
+        resolved: bool,
+        work: impl FnOnce(&mut Walk<'_>) -> bool,
+    ) -> Option<Rc<StatementFacts>> {
+        let mut below = Walk::new(self.catalog, names, None);
         below.names_changed = self.names_changed && !resolved;
         below.definitions_changed = self.definitions_changed;
         below.made.clone_from(&self.made);
         std::mem::swap(&mut below.bodies, &mut self.bodies);
-        below.levels.push(arguments(function, body));
-        let plain = below.body(&mut tree);
+        let plain = work(&mut below);
         below.settle();
         std::mem::swap(&mut below.bodies, &mut self.bodies);
         self.too_deep |= below.too_deep;
@@ -161,7 +179,7 @@ impl Walk<'_> {
     }
 
     /// How names are found while the function runs: as the caller finds them, unless it has settings of its own.
-    fn names_inside(
+    pub(crate) fn names_inside(
         &mut self,
         function: &Function,
         body: &FunctionBody,

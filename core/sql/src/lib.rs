@@ -33,6 +33,7 @@ mod scope;
 mod session;
 mod stored;
 mod system;
+mod triggers;
 mod utility;
 mod walk;
 

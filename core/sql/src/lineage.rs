@@ -149,7 +149,10 @@ impl<'a> Pass<'a> {
 
     /// Follows a definition, on what is left of this pass's bounds.
     fn below(&mut self, definition: &str) -> Option<(Vec<Column>, Lineage)> {
-        crate::limits::check(definition).ok()?;
+        let levels = crate::limits::check(definition).ok()?;
+        if !parse::fits_here(levels) {
+            return None;
+        }
         let query = parse::parse_query(definition).ok()?;
         let names = Names { search_path: Vec::new(), ..Names::default() };
         let mut pass = Pass::new(self.catalog, &names, self.into);
@@ -587,40 +590,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-fn push<'a>(scope: &mut Scope<'a, '_>, alias: Option<&'a pb::Alias>, columns: Columns<'a>) {
-    let renames = alias.map_or(&[][..], |a| &a.colnames);
-    let alias = alias.map_or("", |a| &a.aliasname);
-    scope.items.push(Item { alias, renames, columns, unqualified: true });
-}
-
-fn find_cte<'s>(scope: &'s Scope<'_, '_>, name: &str) -> Option<Option<&'s Vec<Column>>> {
-    let own = scope.ctes.iter().rev().find(|(n, _)| *n == name);
-    match (own, scope.around) {
-        (Some((_, columns)), _) => Some(columns.as_ref()),
-        (None, Some(around)) => find_cte(around, name),
-        (None, None) => None,
-    }
-}
-
-fn renamed(mut columns: Vec<Column>, names: &[Node]) -> Vec<Column> {
-    for (column, name) in columns.iter_mut().zip(names) {
-        if let Some(name) = parse::string(name) {
-            name.clone_into(&mut column.name);
-        }
-    }
-    columns
-}
-
-fn work_of(columns: &[Column]) -> usize {
-    columns.iter().map(|c| 1 + c.value.sources.len()).sum()
-}
-
-fn number(relation: &Relation, name: &str) -> Option<i16> {
-    relation.column(name).map(|c| c.number)
-}
-
-fn is_column(node: Option<&Node>) -> bool {
-    matches!(node.and_then(|n| n.node.as_ref()), Some(NodeEnum::ColumnRef(_)))
-}
-
 mod expression;
+mod parts;
+
+use parts::{find_cte, is_column, number, push, renamed, work_of};

@@ -53,6 +53,36 @@ CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTIC
 CREATE TABLE watched (id int, a text); CREATE TRIGGER t BEFORE UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION touch();
 CREATE TABLE parted (id int, a text) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF parted FOR VALUES IN (1);
 CREATE TRIGGER t BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    NEW.at := now();
+    IF NEW.note IS DISTINCT FROM OLD.note OR tg_op = 'INSERT' THEN
+      NEW.note = upper(NEW.note);
+    ELSE NEW.note := plain(NEW.note);
+    END IF;
+    RETURN NEW;
+  END $$;
+CREATE FUNCTION hides() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    NEW.note := '--' || leak(NEW.note) || '
+    ';
+    RETURN NEW;
+  END $$;
+CREATE FUNCTION logs() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN INSERT INTO orders VALUES (1); RETURN NEW; END $$;
+CREATE TABLE stamped (id int, note text, at timestamptz);
+CREATE TRIGGER t BEFORE INSERT OR UPDATE ON stamped FOR EACH ROW EXECUTE FUNCTION stamp();
+CREATE TABLE hidden (id int, note text);
+CREATE TRIGGER t BEFORE INSERT OR UPDATE ON hidden FOR EACH ROW EXECUTE FUNCTION hides();
+CREATE TABLE logged (id int, note text);
+CREATE TRIGGER t AFTER INSERT OR UPDATE ON logged FOR EACH ROW EXECUTE FUNCTION logs();
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ -- short
+  BEGIN
+    -- The short form; unless there is none.
+    NEW.name := NEW.ssn;
+    RETURN NEW;
+  END $$;
+CREATE TRIGGER t BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION keep();
 CREATE TABLE searched (id int, a text, s tsvector);
 CREATE TRIGGER s BEFORE INSERT OR UPDATE ON searched FOR EACH ROW
   EXECUTE FUNCTION tsvector_update_trigger(s, 'pg_catalog.simple', a);
@@ -316,6 +346,10 @@ const CASES: &[(&str, &str)] = &[
     ("SELECT a FROM indexed", "known"),
     ("UPDATE watched SET a = 'x' WHERE id = 1", "opaque triggers of public.watched"),
     ("SELECT a FROM watched", "known"),
+    ("UPDATE stamped SET note = 'x' WHERE id = 1", "known"),
+    ("INSERT INTO hidden VALUES (1, 'x')", "opaque triggers of public.hidden"),
+    ("INSERT INTO logged VALUES (1, 'x')", "opaque triggers of public.logged"),
+    ("UPDATE customers SET name = 'x' WHERE id = 1", "refused public.keep reads masked columns"),
     ("EXPLAIN UPDATE watched SET a = 'x' WHERE id = 1", "known"),
     ("INSERT INTO parted VALUES (1, 'x')", "opaque triggers of public.part"),
     ("INSERT INTO searched VALUES (1, 'x')", "known"),

@@ -4,6 +4,7 @@
 mod facts;
 mod guard;
 mod leaks;
+mod lineage;
 mod live;
 mod opaque;
 mod rewrite;
