@@ -8,6 +8,7 @@ pub mod decision;
 pub mod facts;
 pub mod ids;
 pub mod mask;
+mod mask_kind;
 pub mod principal;
 pub mod secret;
 pub mod sqlstate;

@@ -13,6 +13,10 @@ mod calls;
 mod change;
 mod children;
 mod ddl;
+mod kind_documents;
+mod kind_keyed;
+mod kind_values;
+mod kinds;
 mod limits;
 mod mask;
 mod names;
@@ -24,6 +28,7 @@ mod system;
 mod utility;
 mod walk;
 
+pub use kind_keyed::{MASK_KEY_SETTINGS, SETTINGS_PREFIX};
 pub use limits::{NESTING_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
 pub use names::Names;
 pub use system::{SystemColumn, sensitive_system_columns};
