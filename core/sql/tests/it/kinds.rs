@@ -216,3 +216,26 @@ fn no_kind_fails_on_any_value_of_any_type() {
         }
     }
 }
+
+/// What one masked column shows of each of its values.
+fn shown(server: &Server, catalog: &Catalog, column: &str, kind: &str) -> Vec<String> {
+    let masks = masks(&[(column, kind)]);
+    let text = format!("SELECT {column} FROM kinds WHERE row < 20 ORDER BY row");
+    let out = with_key(server, "key", &format!("{};", rewritten(catalog, &masks, &text)));
+    let values = TYPES.iter().find(|(c, ..)| *c == column).map_or(0, |(.., values)| values.len());
+    out.lines().take(values).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_kinds_show() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(&schema()), "");
+    let catalog = server.catalog();
+    for (column, kind) in [("a", "partial(0,4)"), ("a", "partial(domain)"), ("a", "token"), ("a", "hash(8)"),
+        ("b", "partial(0,4)"), ("b", "token"), ("c", "token"), ("g", "token"), ("h", "token"), ("g", "hash"), ("g", "bucket(10)"),
+        ("i", "bucket(10)"), ("i", "noise(10)"), ("j", "noise(10)"), ("k", "noise(10)"), ("l", "bucket(10)"),
+        ("m", "bucket(decade)"), ("m", "shift(30)"), ("n", "bucket(quarter)"), ("n", "shift(30)"), ("o", "bucket(year)"),
+        ("q", "hash"), ("r", "hash"), ("s", "json"), ("s", "json(a.b, c)"), ("t", "json"), ("u", "bucket(10)"), ("u", "redact"), ("v", "partial(0,4)")] {
+        println!("{column} {kind}: {:#?}", shown(&server, &catalog, column, kind));
+    }
+}
