@@ -33,13 +33,7 @@ pub(crate) fn with_stack<T: Send>(
 
 /// Parses `text` by the server's grammar. The caller has checked the limits.
 pub(crate) fn parse(text: &str) -> Result<pb::ParseResult, OpaqueReason> {
-    if text.contains('\0') {
-        return Err(OpaqueReason::Syntax("the text has a zero byte".into()));
-    }
-    // The library's own summary code can panic on trees that it does not expect.
-    std::panic::catch_unwind(|| pg_query::parse(text, 0).map(|parsed| parsed.protobuf))
-        .map_err(|_| OpaqueReason::Syntax("the parser failed on this text".into()))?
-        .map_err(|e| OpaqueReason::Syntax(e.to_string()))
+    writ_sql_tree::parse(text).map_err(|e| OpaqueReason::Syntax(e.to_string()))
 }
 
 /// Parses one query that this crate or the server wrote.
