@@ -126,6 +126,9 @@ impl Walk<'_> {
         if name.last().is_some_and(|n| n == "set_config") {
             self.set_config(&call.args);
         }
+        if name.last().is_some_and(|n| n == "current_setting") {
+            self.current_setting(&call.args);
+        }
         call.children(self);
     }
 
@@ -137,7 +140,7 @@ impl Walk<'_> {
             _ => false,
         };
         let pinned = self.pinned_setting.clone().filter(|_| by_name);
-        let written = args.first().and_then(parse::constant).map(str::to_ascii_lowercase);
+        let written = args.first().and_then(session::written_name);
         match written.or(pinned) {
             Some(setting) if !named => self.setting(&setting),
             _ => {
@@ -151,6 +154,7 @@ impl Walk<'_> {
 
     /// Notes that a setting changes.
     pub(crate) fn setting(&mut self, setting: &str) {
+        self.guard_change(setting);
         match session::meaning(setting) {
             session::Meaning::Harmless => self.kind(StatementKind::Set),
             session::Meaning::Names => {
@@ -228,6 +232,9 @@ impl Walk<'_> {
             self.facts.functions.insert(format!("{schema}.{name}"));
             self.opaque(OpaqueReason::UntrustedFunction(format!("{schema}.{name}")));
             return true;
+        }
+        if name == "current_setting" {
+            self.current_setting(&[]);
         }
         self.catalog.functions_named(name).any(|f| is_system_schema(&f.schema))
     }

@@ -339,6 +339,7 @@ impl Walk<'_> {
             Some(NodeEnum::CreateFunctionStmt(create)) => {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&create.funcname).join("."));
+                self.function_settings(&create.options);
                 self.loose(|walk| {
                     walk.persist(|walk| {
                         create.parameters.children(walk);
@@ -379,6 +380,7 @@ impl Walk<'_> {
                 | NodeEnum::RuleStmt(_),
             ) => self.hook(node),
             Some(other) => {
+                self.stored_settings(other);
                 if attaches_code(other) {
                     let what = "code behind an operator, a cast or an event".to_owned();
                     self.opaque(OpaqueReason::UntrustedFunction(what));

@@ -42,8 +42,8 @@ fn literal_with_backslashes(text: &str) -> String {
     format!("E{}", literal(&text.replace('\\', "\\\\")))
 }
 
-/// The values at some paths. Where a path meets an array, all of the array is hidden, since what the path means
-/// cannot be found in it; a document that is no object is hidden as a whole.
+/// The values at some paths. Where a path meets anything but an object on its way, all of that is hidden, since what
+/// the path means cannot be found in it; a document that is no object is hidden as a whole.
 fn some(column: &Masked<'_>, paths: &BTreeSet<Vec<String>>) -> String {
     let Masked { type_name, value, .. } = column;
     let mut masked = (*value).to_owned();
@@ -71,7 +71,7 @@ fn place(value: &str, path: &[String]) -> String {
         let Some(begin) = path.get(..at) else { continue };
         let begin = array(begin);
         let found = format!("pg_catalog.jsonb_typeof({})", op(value, "#>", &begin));
-        cases.push_str(&format!("WHEN {} THEN {begin} ", op(&found, "=", "'array'")));
+        cases.push_str(&format!("WHEN {} THEN {begin} ", op(&found, "<>", "'object'")));
     }
     let whole = array(path);
     let found = op(value, "#>", &whole);

@@ -6,8 +6,6 @@
 use crate::kind_values::in_range;
 use crate::kinds::{Masked, op};
 
-/// The beginning of the names of the gateway's own settings: no statement of a client may read or set one.
-pub const SETTINGS_PREFIX: &str = "writ.";
 /// The settings that hold the mask key: its 64-byte block with the inner and with the outer padding of HMAC, as
 /// hexadecimal digits. They are to be given when a session starts, so that RESET returns to them.
 pub const MASK_KEY_SETTINGS: [&str; 2] = ["writ.mask_key_inner", "writ.mask_key_outer"];
@@ -134,11 +132,13 @@ fn token_of_integer(column: &Masked<'_>, hmac: &str) -> Option<String> {
     let wide = format!("({value})::pg_catalog.numeric");
     let digits = format!("pg_catalog.length((pg_catalog.abs({wide}))::pg_catalog.text)");
     let one = op(&digits, "=", "1");
+    let below = op(&wide, "<", "0");
     let (low, high) = ("writ_range.low", "writ_range.high");
     let width = op(&op(high, "-", low), "+", "1");
     let chosen = op(low, "+", &op("writ_range.chosen", "%", &width));
     Some(format!(
-        "(SELECT {}::{type_name} FROM (SELECT pg_catalog.sign({wide}) AS sign, CASE WHEN {one} THEN \
+        "(SELECT {}::{type_name} FROM (SELECT CASE WHEN {below} THEN -1 \
+         ELSE 1 END AS sign, CASE WHEN {one} THEN \
          0::pg_catalog.numeric ELSE pg_catalog.rpad('1', {digits}, '0')::pg_catalog.numeric END AS low, \
          LEAST(pg_catalog.rpad('9', {digits}, '9')::pg_catalog.numeric, {max}::pg_catalog.numeric) AS high, \
          ({})::pg_catalog.numeric AS chosen) writ_range)",

@@ -28,7 +28,7 @@ mod system;
 mod utility;
 mod walk;
 
-pub use kind_keyed::{MASK_KEY_SETTINGS, SETTINGS_PREFIX};
+pub use kind_keyed::MASK_KEY_SETTINGS;
 pub use limits::{NESTING_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
 pub use names::Names;
 pub use system::{SystemColumn, sensitive_system_columns};

@@ -226,16 +226,185 @@ fn shown(server: &Server, catalog: &Catalog, column: &str, kind: &str) -> Vec<St
     out.lines().take(values).map(str::to_owned).collect()
 }
 
+/// Column, kind, and what it shows of the first values of [`TYPES`]. The keyed values are those that another
+/// implementation of HMAC-SHA-256 gives for the key `key`.
+const SHOWN: &[(&str, &str, &[&str])] = &[
+    ("a", "partial(0,4)", &["****1234", "***", "***", "****Neil", "***", "****.com"]),
+    (
+        "a",
+        "partial(domain)",
+        &["***", "***", "***", "***", "***", "***@example.com", "***", "***", "***"],
+    ),
+    ("a", "token", &["3142-7425-5443-7140", "", "n", "Rmhjwm C'Ojvk", "rk"]),
+    ("a", "hash(8)", &["5edcf5e7", "463d2d9f"]),
+    ("a", "bucket(10)", &["***", "***"]),
+    ("b", "partial(0,4)", &["****6789", "***", "****hijk", "***"]),
+    ("b", "partial(2,1)", &["12****9", "***", "ab****k", "***"]),
+    ("d", "partial(0,1)", &["**c", "***"]),
+    ("d", "hash", &["***", "***"]),
+    ("g", "hash", &["1747594108"]),
+    ("g", "bucket(10)", &["2147483640", "-2147483640", "0", "40", "999999990"]),
+    ("f", "bucket(100000)", &["0", "0"]),
+    ("h", "token", &["1247593266338290360", "-7153020484471802394"]),
+    ("i", "bucket(10)", &["990.00", "-990.00", "0.00", "0.00", "NaN"]),
+    ("i", "noise(10)", &["965.36", "-938.69", "0.00", "0.01", "999.99"]),
+    ("l", "bucket(10)", &["0", "0", "0", "0", "10", "0"]),
+    (
+        "m",
+        "bucket(decade)",
+        &["2000-01-01", "1900-01-01", "1900-01-01", "1900-01-01", "1900-01-01"],
+    ),
+    ("m", "shift(30)", &["2001-07-18", "1900-01-01"]),
+    ("n", "bucket(quarter)", &["2001-07-01 00:00:00", "1900-01-01 00:00:00"]),
+    ("n", "shift(30)", &["2001-08-27 03:50:52", "1900-01-01 00:00:00"]),
+    ("o", "bucket(year)", &["2001-01-01 00:00:00+00", "1900-01-01 00:00:00+00"]),
+    ("q", "hash", &["2afd036a-a1d5-1823-8960-a0aaafb41dfe"]),
+    (
+        "s",
+        "json",
+        &[
+            r#"{"a": {"b": "***", "k": ["***", "***"]}, "c": "***", "d": null, "é": "***"}"#,
+            r#"{"a": [{"b": "***"}], "c": {}}"#,
+            r#"{"a": "***"}"#,
+            r#"["***", {"a": "***", "b\": ": "***"}]"#,
+            r#""***""#,
+            r#""***""#,
+            "null",
+            "[]",
+        ],
+    ),
+    (
+        "s",
+        "json(a.b, c)",
+        &[
+            r#"{"a": {"b": "***", "k": [1, "x"]}, "c": "***", "d": null, "é": "\\"}"#,
+            r#"{"a": "***", "c": "***"}"#,
+            r#"{"a": "***"}"#,
+            r#""***""#,
+        ],
+    ),
+    ("t", "json", &[r#"{"a" : "***" , "a":"***","b":["***","***"]}"#, "{}", r#""***""#]),
+    ("t", "json(a)", &[r#""***""#, r#""***""#]),
+    ("u", "bucket(10)", &["{0,NULL,40}", "{}", "{0,0,0,0}", "{0,0}"]),
+    ("u", "redact", &["{}", "{}"]),
+    ("v", "partial(0,4)", &["{****6789,NULL}", "{}"]),
+];
+
 #[test]
 fn what_kinds_show() {
     let Some(server) = Server::start() else { return };
     assert_eq!(server.script(&schema()), "");
     let catalog = server.catalog();
-    for (column, kind) in [("a", "partial(0,4)"), ("a", "partial(domain)"), ("a", "token"), ("a", "hash(8)"),
-        ("b", "partial(0,4)"), ("b", "token"), ("c", "token"), ("g", "token"), ("h", "token"), ("g", "hash"), ("g", "bucket(10)"),
-        ("i", "bucket(10)"), ("i", "noise(10)"), ("j", "noise(10)"), ("k", "noise(10)"), ("l", "bucket(10)"),
-        ("m", "bucket(decade)"), ("m", "shift(30)"), ("n", "bucket(quarter)"), ("n", "shift(30)"), ("o", "bucket(year)"),
-        ("q", "hash"), ("r", "hash"), ("s", "json"), ("s", "json(a.b, c)"), ("t", "json"), ("u", "bucket(10)"), ("u", "redact"), ("v", "partial(0,4)")] {
-        println!("{column} {kind}: {:#?}", shown(&server, &catalog, column, kind));
+    for (column, kind, want) in SHOWN {
+        let shown = shown(&server, &catalog, column, kind);
+        let shown: Vec<&str> = shown.iter().take(want.len()).map(String::as_str).collect();
+        assert_eq!(shown, *want, "{column} {kind}");
     }
+}
+
+/// Column, kind, and a value in place of the first of [`TYPES`] that the mask must not tell from it.
+const ALIKE: &[(&str, &str, &str)] = &[
+    ("a", "redact", "secret"),
+    ("a", "partial(0,4)", "5555 6666 7777 1234"),
+    ("a", "partial(domain)", "no address"),
+    ("b", "partial(0,4)", "999996789"),
+    ("d", "hash", "xyz"),
+    ("g", "bucket(10)", "2147483641"),
+    ("l", "bucket(1000)", "5e-324"),
+    ("m", "bucket(decade)", "2009-12-31"),
+    ("m", "bucket(year)", "2001-01-01"),
+    ("m", "shift(3)", "2001-07-31"),
+    ("n", "bucket(month)", "2001-07-01"),
+    ("o", "bucket(month)", "2001-07-01 00:30+00"),
+    ("s", "json", r#"{"a": {"b": 5, "k": [true, "\"]\""]}, "c": "{", "d": null, "é": -1.5}"#),
+    ("s", "json(a, c)", r#"{"a": 1, "c": [], "d": null, "é": "\\"}"#),
+    ("u", "bucket(50)", "{49,NULL,1}"),
+    ("w", "hash", "sad"),
+];
+
+/// Ways to look at a masked column that could tell more than its mask.
+fn looks(column: &str) -> Vec<String> {
+    let settings = [
+        "SET TimeZone = 'Asia/Kolkata'",
+        "SET TimeZone = '<x>+150'",
+        "SET extra_float_digits = -15; SET DateStyle = 'SQL, DMY'; SET IntervalStyle = 'sql_standard'",
+        "SET client_encoding = 'LATIN1'; SET bytea_output = 'escape'",
+    ];
+    let mut looks: Vec<String> = [
+        format!("SELECT {column} FROM kinds ORDER BY row"),
+        format!("SELECT row FROM kinds ORDER BY {column}::text COLLATE \"C\", row"),
+        format!("SELECT {column}::text, count(*) FROM kinds GROUP BY 1 ORDER BY 1"),
+        format!("SELECT row FROM kinds WHERE {column}::text LIKE '%5%' ORDER BY row"),
+        format!("SELECT pg_column_size({column}), length({column}::text) FROM kinds ORDER BY row"),
+        format!("COPY kinds (row, {column}) TO STDOUT"),
+    ]
+    .into();
+    for setting in settings {
+        looks.push(format!("{setting}; SELECT {column} FROM kinds ORDER BY row"));
+    }
+    looks
+}
+
+#[test]
+fn values_that_a_mask_makes_equal_are_not_told_apart() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(&schema()), "");
+    let catalog = server.catalog();
+    for (column, kind, other) in ALIKE {
+        let masks = masks(&[(*column, *kind)]);
+        let mut raw = String::new();
+        let mut masked = String::new();
+        for look in looks(column) {
+            let (setting, text) = look
+                .split_once("; SELECT")
+                .map_or(("", look.clone()), |(s, t)| (s, format!("SELECT{t}")));
+            raw.push_str(&format!("{look};\n"));
+            let text = rewritten(&catalog, &masks, &text);
+            masked.push_str(&format!("{setting};\n{text};\nRESET ALL;\n"));
+        }
+        // RESET ALL would take the key with it: here it was not given at the start.
+        let masked = masked.replace(
+            "RESET ALL;",
+            "RESET TimeZone; RESET extra_float_digits; RESET DateStyle; \
+            RESET IntervalStyle; RESET client_encoding; RESET bytea_output;",
+        );
+        let other = other.replace('\'', "''");
+        let world = format!("UPDATE kinds SET {column} = '{other}' WHERE row = 0;");
+        // The same rows move.
+        let same = format!("UPDATE kinds SET {column} = {column} WHERE row = 0;");
+        let run = |before: &str, script: &str| {
+            with_key(&server, "key", &format!("BEGIN; {before}\n{script}\nROLLBACK;"))
+        };
+        let (one, two) = (run(&same, &masked), run(&world, &masked));
+        assert!(!one.contains("ERROR"), "{one}");
+        assert_eq!(one, two, "{column} {kind}");
+        assert!(
+            other == "2001-07-31" || run(&same, &raw) != run(&world, &raw),
+            "without a mask they are told apart: {column}"
+        );
+    }
+}
+
+#[test]
+fn the_server_shows_the_mask_key_to_nobody() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(&schema()), "");
+    let masks = masks(&[("a", "hash")]);
+    let text = rewritten(&server.catalog(), &masks, "SELECT a FROM kinds");
+    let key = "a key that nobody may see";
+    let digits: String = key.bytes().map(|b| format!("{:02x}", b ^ 0x36)).collect();
+    let control = with_key(&server, key, "SHOW writ.mask_key_inner;");
+    assert!(control.contains(&digits), "{control}");
+    let out = with_key(
+        &server,
+        key,
+        &format!(
+            "PREPARE one AS {text}; EXECUTE one; EXPLAIN (VERBOSE, SETTINGS, ANALYZE, BUFFERS) {text};
+             SELECT name, setting, reset_val FROM pg_settings; SELECT * FROM pg_show_all_settings();
+             SHOW ALL; TABLE pg_prepared_statements; TABLE pg_stat_activity; TABLE pg_db_role_setting;
+             TABLE pg_file_settings; SET debug_print_plan = on; SET client_min_messages = debug5; {text};"
+        ),
+    );
+    assert!(!out.contains("ERROR") && out.contains("mask_key_inner"), "{out}");
+    assert!(!out.contains(&digits), "{out}");
 }
