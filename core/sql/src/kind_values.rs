@@ -6,6 +6,8 @@ use crate::kinds::{Masked, literal, op};
 
 /// How many stars stand for what is hidden: the same for every length, which is hidden with it.
 const STARS: usize = 4;
+/// What a host's name is made of, the frequent ones first: they are tried in this order.
+const HOST_CHARACTERS: &str = ".eaoincmtrslhdugpykfbwv-xzjq0123456789EAOINCMTRSLHDUGPYKFBWVXZJQ";
 /// Floating-point numbers are put into buckets below this: beyond it neighbours are further apart than 1.
 const FLOAT_BUCKET_MAX: &str = "1e15";
 
@@ -40,14 +42,18 @@ fn ends(column: &Masked<'_>, first: usize, last: usize) -> Option<String> {
     Some(format!("CASE WHEN {short} THEN {constant} ELSE {joined}::{type_name} END"))
 }
 
-/// What follows the last `@`, where it looks like a host's name.
+/// What follows the one `@`, where it looks like a host's name.
 fn domain(column: &Masked<'_>) -> String {
     let Masked { type_name, value, .. } = column;
     let text = column.text();
-    let host = format!("pg_catalog.\"substring\"({text}, '@([A-Za-z0-9.-]+)$')");
-    let shown = op("'***@'", "||", &host);
+    let part = |number: u8| format!("pg_catalog.split_part({text}, '@', {number})");
+    let host = part(2);
+    let rest = format!("pg_catalog.ltrim({host}, {})", literal(HOST_CHARACTERS));
+    let conditions = [op(&host, "<>", "''"), op(&rest, "=", "''"), op(&part(3), "=", "''")];
     format!(
-        "CASE WHEN {value} IS NULL THEN NULL::{type_name} ELSE COALESCE({shown}::{type_name}, {}) END",
+        "CASE WHEN {value} IS NULL THEN NULL::{type_name} WHEN {} THEN {}::{type_name} ELSE {} END",
+        conditions.join(" AND "),
+        op("'***@'", "||", &host),
         column.constant()
     )
 }
