@@ -176,42 +176,33 @@ fn no_kind_fails_on_any_value_of_any_type() {
         .iter()
         .map(|(c, ..)| format!("string_agg(({c} IS NULL)::text, '' ORDER BY row)"))
         .collect();
-    let types: Vec<String> =
-        TYPES.iter().map(|(c, ..)| format!("max(pg_typeof({c})::text)")).collect();
+    let nulls = format!("SELECT {} FROM", nulls.join(", "));
+    let types = "SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) \
+                 FROM pg_attribute WHERE attnum > 0 AND attrelid =";
     for kind in KINDS {
         let columns: Vec<_> = TYPES.iter().map(|(column, ..)| (*column, *kind)).collect();
-        let masks = masks(&columns);
-        let types = format!("SELECT {} FROM kinds", types.join(", "));
-        let nulls = format!("SELECT {} FROM kinds", nulls.join(", "));
-        let all = rewritten(&catalog, &masks, "CREATE TABLE copied AS SELECT * FROM kinds");
-        let full = "SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute \
-                    WHERE attnum > 0 AND attrelid =";
+        let masked = masks(&columns);
+        let all = rewritten(&catalog, &masked, "CREATE TABLE copied AS SELECT * FROM kinds");
         let script = format!(
-            "BEGIN; {all}; {full} 'kinds'::regclass; {full} 'copied'::regclass; SELECT count(*) FROM kinds; \
-             SELECT count(*) FROM copied; {types}; {}; {nulls}; {}; ROLLBACK;",
-            rewritten(&catalog, &masks, &types),
-            rewritten(&catalog, &masks, &nulls),
+            "BEGIN; {all}; {types} 'kinds'::regclass; {types} 'copied'::regclass; {nulls} kinds; \
+             {nulls} copied; ROLLBACK;"
         );
-        for out in [with_key(&server, "key", &script), server.script(&script)] {
-            assert!(!out.contains("ERROR"), "{kind}: {out}");
-        }
+        // Without a key there are no values, and no errors either.
+        let keyless = server.script(&script);
+        assert!(!keyless.contains("ERROR"), "{kind}: {keyless}");
         let out = with_key(&server, "key", &script);
         let lines: Vec<_> = out.lines().collect();
-        let [full, full_copied, count, copied, types, masked_types, nulls, masked_nulls] =
-            lines.as_slice()
-        else {
+        let [types, copied_types, nulls, copied_nulls] = lines.as_slice() else {
             panic!("{kind}: {out}");
         };
-        assert_eq!(full, full_copied, "{kind}");
-        assert_eq!(count, copied, "{kind}");
-        assert_eq!(types, masked_types, "{kind}");
-        for ((column, of, _), (raw, masked)) in
-            TYPES.iter().zip(nulls.split('|').zip(masked_nulls.split('|')))
+        assert_eq!(types, copied_types, "{kind}");
+        for ((column, of, _), (raw, copied)) in
+            TYPES.iter().zip(nulls.split('|').zip(copied_nulls.split('|')))
         {
             // What has no constant of its own becomes NULL.
             let can = !matches!(*of, "mood" | "must" | "pair" | "ints" | "int4range" | "bit(3)");
             if *kind != "null" && can {
-                assert_eq!(raw, masked, "{kind} {column} {of}");
+                assert_eq!(raw, copied, "{kind} {column} {of}");
             }
         }
     }
