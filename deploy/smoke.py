@@ -21,6 +21,8 @@ import urllib.request
 
 import psycopg2
 
+import smoke_guardrails
+
 WRIT = os.path.abspath(sys.argv[1])
 DIR = tempfile.mkdtemp(prefix="writ-smoke-")
 ENV = dict(os.environ)
@@ -248,15 +250,18 @@ def copy_in_cancel_and_notifications_work():
     connection.close()
 
 
+def pgbench():
+    return sorted(glob.glob("/usr/lib/postgresql/*/bin/pgbench"))[-1]
+
+
 @step
 def pipelines_work():
-    pgbench = sorted(glob.glob("/usr/lib/postgresql/*/bin/pgbench"))[-1]
     script = os.path.join(DIR, "pipeline.sql")
     with open(script, "w", encoding="utf-8") as file:
         file.write("\\set id random(1, 500)\n\\startpipeline\n"
                    + "SELECT loyalty_tier FROM customers WHERE id = :id;\n" * 20 + "\\endpipeline\n")
     for mode in ["extended", "prepared"]:
-        out = run([pgbench, "-n", "-M", mode, "-f", script, "-c", "4", "-t", "25", url("DEVELOPER")]).stdout
+        out = run([pgbench(), "-n", "-M", mode, "-f", script, "-c", "4", "-t", "25", url("DEVELOPER")]).stdout
         assert "number of transactions actually processed: 100/100" in out, out
 
 
@@ -348,12 +353,12 @@ def an_approved_delete_goes_on_in_its_transaction():
 
 @step
 def a_statement_of_the_extended_protocol_is_held_too():
-    pgbench = sorted(glob.glob("/usr/lib/postgresql/*/bin/pgbench"))[-1]
+    # pgbench sends it with Parse, Bind and Execute.
     script = os.path.join(DIR, "delete.sql")
     with open(script, "w", encoding="utf-8") as file:
         file.write("BEGIN;\nDELETE FROM order_items;\nROLLBACK;\n")
     before = {a["id"] for a in pending()}
-    process = subprocess.Popen([pgbench, "-n", "-M", "extended", "-f", script, "-c", "1", "-t", "1", url("DEVELOPER")],
+    process = subprocess.Popen([pgbench(), "-n", "-M", "extended", "-f", script, "-c", "1", "-t", "1", url("DEVELOPER")],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV)
     request = until("a request", lambda: next((a for a in pending() if a["id"] not in before), None))
     writ("approvals", "approve", request["id"], token="DBA1")
@@ -455,6 +460,11 @@ def a_policy_change_is_effective_within_a_second():
     writ("policy", "apply", policy, token="ADMIN")
     until("the old policy", lambda: not refused(), 1.0)
     connection.close()
+
+
+# ---- guardrails beyond the default pack ----------------------------------------------------------------------------
+
+smoke_guardrails.add(step, sys.modules[__name__])
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------

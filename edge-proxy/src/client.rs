@@ -245,6 +245,9 @@ impl Door {
         let session = (self.session_id)();
         let mut parameters = upstream_parameters(startup, &principal, &session)?;
         parameters.extend(self.mask_key.parameters());
+        if gate.is_read_only() {
+            begin_read_only(&mut parameters);
+        }
         let (upstream, names) = connect(&served, &parameters).await?;
         let database_role = names.role.clone();
         gate.set_names(names);
@@ -351,6 +354,7 @@ async fn connect(
         role: names.role,
         search_path: names.search_path,
         temp_relations: names.temp_relations,
+        temp_active: names.temp_active,
         standard_conforming_strings: names.standard_conforming_strings,
     };
     Ok((upstream, names))
@@ -383,6 +387,13 @@ fn upstream_parameters(
     passed.push(("writ.principal".into(), principal.to_string()));
     passed.push(("writ.session".into(), session.to_string()));
     Ok(passed)
+}
+
+/// A read-only session begins so at the server too: what RESET and DISCARD go back to is what it began with.
+fn begin_read_only(parameters: &mut Vec<(String, String)>) {
+    const READ_ONLY: &str = "default_transaction_read_only";
+    parameters.retain(|(name, _)| name != READ_ONLY);
+    parameters.push((READ_ONLY.to_owned(), "on".to_owned()));
 }
 
 /// The settings in `options`, each of which must be one that may be passed on.
@@ -458,6 +469,15 @@ fn greeting(upstream: &Upstream, process_id: i32, secret: [u8; 4]) -> BytesMut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_only_session_cannot_begin_otherwise() {
+        let mut parameters = options("-c default_transaction_read_only=off -c jit=off").ok();
+        let parameters = parameters.as_mut().expect("known settings");
+        begin_read_only(parameters);
+        let expected = [("jit", "off"), ("default_transaction_read_only", "on")];
+        assert_eq!(*parameters, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
+    }
 
     #[test]
     fn options_pass_only_known_settings() {

@@ -16,7 +16,7 @@ use writ_model::sqlstate;
 use writ_proto::node::Clock;
 
 use crate::approvals::{Approvals, Asking, Requester};
-use crate::database::estimate_rows;
+use crate::database::{estimate_rows, expected_rows};
 use crate::journal::SpoolJournal;
 use crate::metrics::Metrics;
 use crate::sessions::SessionEvent;
@@ -204,16 +204,11 @@ impl Connection {
         match event {
             SessionEvent::Cancel => {
                 if self.session.on_cancel(&mut cx) {
-                    let database = self.served.database().clone();
-                    let (process_id, secret) = self.upstream_key.clone();
-                    tokio::spawn(async move {
-                        let asked = crate::upstream::cancel(&database, process_id, &secret).await;
-                        if let Err(reason) = asked {
-                            tracing::warn!(%reason, "a cancel request could not be passed on");
-                        }
-                    });
+                    self.cancel_upstream(None);
                 }
             }
+            SessionEvent::Estimate(rows) => self.session.on_estimate(rows),
+            SessionEvent::CancelSent => self.session.on_cancel_sent(),
             SessionEvent::Approval(news) => self.session.on_approval(news, &mut cx),
             SessionEvent::DatabaseFresh => self.session.on_database_fresh(),
             SessionEvent::Revoked => {
@@ -257,6 +252,15 @@ impl Connection {
                     tokio::spawn(async move { approvals.cancel(&id, reason).await });
                 }
             }
+            Effect::Estimate { search_path, text, parameters } => {
+                let database = self.served.database().clone();
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    let rows = expected_rows(&database, &search_path, &text, parameters).await;
+                    let _ = events.send(SessionEvent::Estimate(rows));
+                });
+            }
+            Effect::CancelUpstream => self.cancel_upstream(Some(SessionEvent::CancelSent)),
             Effect::RefreshDatabase => {
                 let served = Arc::clone(&self.served);
                 let events = self.events.clone();
@@ -267,6 +271,23 @@ impl Connection {
             }
             Effect::End(reason) => self.end = Some(reason),
         }
+    }
+
+    /// Asks the server to cancel what it runs; afterwards, however that went, the session is told `news`.
+    fn cancel_upstream(&self, news: Option<SessionEvent>) {
+        let database = self.served.database().clone();
+        let (process_id, secret) = self.upstream_key.clone();
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let asked = crate::upstream::cancel(&database, process_id, &secret).await;
+            if let Err(reason) = asked {
+                tracing::warn!(%reason, "a cancel request could not be passed on");
+            }
+            if let Some(news) = news {
+                // Where nobody listens, the session is over.
+                let _ = events.send(news);
+            }
+        });
     }
 
     /// Sends the client what it should still see, and says goodbye to the server.

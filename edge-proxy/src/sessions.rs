@@ -17,6 +17,10 @@ const SECRET_BYTES: usize = 4;
 pub enum SessionEvent {
     /// The client asked to cancel, over another connection.
     Cancel,
+    /// The planner was asked how many rows it expects.
+    Estimate(Option<u64>),
+    /// A cancel request of its own is over.
+    CancelSent,
     /// News of the approval it waits for.
     Approval(ApprovalNews),
     /// The database was read again.

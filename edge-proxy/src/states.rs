@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use writ_edge_core::ledger::Ledger;
 use writ_edge_core::policy_gate::Current;
 use writ_edge_core::policy_gate::sensitivity::KnownColumns;
 use writ_edge_core::policy_gate::state::DatabaseState;
@@ -47,6 +48,7 @@ pub struct Databases {
     served: Mutex<HashMap<DatabaseName, Arc<Served>>>,
     applied: Arc<Mutex<Option<Applied>>>,
     last_heard: Arc<AtomicI64>,
+    ledger: Arc<Ledger>,
     classify: Classifier,
     report: ReportPort,
 }
@@ -58,6 +60,7 @@ pub struct Served {
     watch: DatabaseWatch,
     applied: Arc<Mutex<Option<Applied>>>,
     last_heard: Arc<AtomicI64>,
+    ledger: Arc<Ledger>,
     rebuilding: Mutex<()>,
     ready: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -79,6 +82,7 @@ impl Databases {
             served: Mutex::default(),
             applied: Arc::default(),
             last_heard: Arc::default(),
+            ledger: Arc::default(),
             classify,
             report,
         }
@@ -123,6 +127,7 @@ impl Databases {
             state: ArcSwapOption::empty(),
             applied: Arc::clone(&self.applied),
             last_heard: Arc::clone(&self.last_heard),
+            ledger: Arc::clone(&self.ledger),
             rebuilding: Mutex::new(()),
             ready: watch::channel(false).0,
             task: Mutex::new(None),
@@ -258,5 +263,9 @@ impl Current for Served {
 
     fn last_heard(&self) -> Timestamp {
         Timestamp(self.last_heard.load(Ordering::Relaxed))
+    }
+
+    fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use writ_model::ColumnRef;
 
 use crate::tags::Kind;
-use crate::{ColumnSample, Finding, checks, dates, embedded, hints, people, shapes};
+use crate::{ColumnSample, Finding, checks, dates, embedded, hints, numbers, people, shapes};
 
 /// So much of a value is looked at, in bytes; the rest of a longer one is not read.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -85,6 +85,10 @@ enum Sort {
     Number,
     Date,
     Network,
+    /// Hardware addresses.
+    Hardware,
+    /// Points and shapes, on a plane or on the earth.
+    Geometry,
     /// Structured text: JSON, XML, hstore.
     Document,
     /// Cannot be read, such as bytea, or text search vectors.
@@ -99,6 +103,8 @@ fn sort(sample: &ColumnSample) -> Sort {
         "json" | "jsonb" | "xml" | "hstore" => Sort::Document,
         "bytea" | "tsvector" => Sort::Blob,
         "inet" | "cidr" => Sort::Network,
+        "macaddr" | "macaddr8" => Sort::Hardware,
+        "point" | "geometry" | "geography" => Sort::Geometry,
         "citext" => Sort::Text,
         _ if name.starts_with("time") || name.starts_with("date") => Sort::Date,
         _ if name.starts_with("int") || name.starts_with("numeric") || name == "bigint" => {
@@ -131,6 +137,8 @@ pub(crate) fn judge(sample: &ColumnSample) -> Judged {
             Judged::Harmless(80, "networks, not machines")
         }
         Sort::Network => is(Kind::Ip, 90, "the type holds internet addresses"),
+        Sort::Hardware => is(Kind::Mac, 90, "the type holds hardware addresses"),
+        Sort::Geometry => geometry(hint, &sample.type_name, &values),
         Sort::Document => document(hint, &values),
         Sort::Blob => match hint {
             Some(kind) => named(kind, 70),
@@ -148,7 +156,7 @@ fn named(kind: Kind, confidence: u8) -> Judged {
     is(kind, confidence, "the column's name says so")
 }
 
-fn valued(kind: Kind, percent: usize, what: &str, hint: Option<Kind>) -> Judged {
+pub(crate) fn valued(kind: Kind, percent: usize, what: &str, hint: Option<Kind>) -> Judged {
     let bonus = if hint == Some(kind) { 5 } else { 0 };
     let confidence = u8::try_from(percent.min(94)).unwrap_or(94) + bonus;
     Judged::Is(kind, confidence, format!("{percent} % of the sampled values {what}"))
@@ -177,29 +185,25 @@ const SSNS: &str = "are social security numbers";
 /// Kinds that the values show by themselves.
 fn by_value(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
     let distinct = values.iter().collect::<BTreeSet<_>>().len();
-    let most: [Shape; 14] = [
+    let most: [Shape; 12] = [
         (Kind::Password, shapes::password_hash, NAMED_PERCENT, "are password hashes"),
         (Kind::Key, shapes::known_key, NAMED_PERCENT, "are keys or tokens"),
         (Kind::Email, shapes::email, NAMED_PERCENT, "are e-mail addresses"),
         (Kind::Iban, checks::iban, MOST_PERCENT, "are IBANs with the right checksum"),
         (Kind::NationalId, shapes::ssn, MOST_PERCENT, SSNS),
-        (Kind::NationalId, shapes::national_id, MOST_PERCENT, "are national identity numbers"),
         (Kind::Phone, shapes::phone, MOST_PERCENT, "are telephone numbers"),
         (Kind::Address, shapes::street, 60, "are postal addresses"),
         (Kind::Diagnosis, shapes::icd_10, CHECKED_PERCENT, "are codes of diagnoses"),
-        (
-            Kind::NationalId,
-            shapes::checked_identity,
-            CHECKED_PERCENT,
-            "pass an identity number's checksum",
-        ),
         (Kind::Password, shapes::chosen_password, 70, "are passwords in clear"),
         (Kind::BankAccount, checks::aba_routing, CHECKED_PERCENT, "are routing numbers of banks"),
         (Kind::Key, shapes::random_token, CHECKED_PERCENT, "are long random tokens"),
         (Kind::HealthRecord, shapes::blood_group, CHECKED_PERCENT, "are blood groups"),
     ];
-    if let Some(cards) = cards(hint, values) {
-        return Some(cards);
+    let checked = cards(hint, values)
+        .or_else(|| numbers::forms(hint, values))
+        .or_else(|| numbers::identities(hint, values));
+    if checked.is_some() {
+        return checked;
     }
     for (kind, test, least, what) in most {
         let found = percent(values, test);
@@ -271,6 +275,8 @@ fn by_name(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
         Kind::BankAccount => |v| v.chars().filter(char::is_ascii_digit).count() >= 5,
         Kind::BirthDate => dates::is_date,
         Kind::Ip => |v| shapes::ip(v).is_some(),
+        Kind::Mac => shapes::mac,
+        Kind::Location => |v| shapes::position(v) || shapes::degrees(v),
         Kind::Address => |v| shapes::street(v) || shapes::post_code(v) || v.contains(' '),
         Kind::Name => |v| !shapes::url(v) && v.chars().any(char::is_alphabetic),
         Kind::Key => |v| v.chars().count() >= 8 && !v.contains(' '),
@@ -351,8 +357,9 @@ fn nothing_found(name: &str, values: &[&str]) -> Judged {
 
 fn number(hint: Option<Kind>, values: &[&str]) -> Judged {
     let fits = |test: fn(&str) -> bool| values.is_empty() || percent(values, test) >= NAMED_PERCENT;
-    if let Some(cards) = cards(hint, values) {
-        return cards;
+    let checked = cards(hint, values).or_else(|| numbers::identity_numbers(hint, values));
+    if let Some(checked) = checked {
+        return checked;
     }
     let digits =
         |least: usize| move |v: &str| v.len() >= least && v.bytes().all(|b| b.is_ascii_digit());
@@ -364,8 +371,21 @@ fn number(hint: Option<Kind>, values: &[&str]) -> Judged {
             named(kind, 85)
         }
         Some(kind @ (Kind::Password | Kind::Special | Kind::HealthRecord)) => named(kind, 70),
+        Some(Kind::Location) if fits(shapes::degrees) => named(Kind::Location, 85),
         Some(Kind::Address) if fits(shapes::post_code) => named(Kind::Address, 70),
         _ => Judged::Harmless(85, "numbers without a meaning for people"),
+    }
+}
+
+fn geometry(hint: Option<Kind>, type_name: &str, values: &[&str]) -> Judged {
+    let found = percent(values, shapes::position);
+    match hint {
+        Some(Kind::Location) => named(Kind::Location, 85),
+        _ if type_name != "point" => is(Kind::Location, 80, "the type holds places on the earth"),
+        _ if found >= MOST_PERCENT => {
+            valued(Kind::Location, found, "can be places on the earth", hint)
+        }
+        _ => Judged::Harmless(60, "points, though not of the earth"),
     }
 }
 

@@ -293,9 +293,97 @@ const MORE_PHRASES: [(&str, Kind); 26] = [
     ("medical_history", Kind::HealthRecord),
 ];
 
+/// More of them: numbers of identities, accounts, machines and places, in many languages.
+const NUMBER_PHRASES: [(&str, Kind); 84] = [
+    ("itin", Kind::NationalId),
+    ("taxpayer_id", Kind::NationalId),
+    ("tin", Kind::NationalId),
+    ("social_security_number", Kind::NationalId),
+    ("social_insurance_number", Kind::NationalId),
+    ("national_insurance_number", Kind::NationalId),
+    ("national_insurance", Kind::NationalId),
+    ("national_number", Kind::NationalId),
+    ("ni_number", Kind::NationalId),
+    ("steuer_id", Kind::NationalId),
+    ("steueridentifikationsnummer", Kind::NationalId),
+    ("steuernummer", Kind::NationalId),
+    ("personalausweis", Kind::NationalId),
+    ("ausweisnummer", Kind::NationalId),
+    ("sozialversicherungsnummer", Kind::NationalId),
+    ("rentenversicherungsnummer", Kind::NationalId),
+    ("svnr", Kind::NationalId),
+    ("ahv", Kind::NationalId),
+    ("nir", Kind::NationalId),
+    ("insee", Kind::NationalId),
+    ("securite_sociale", Kind::NationalId),
+    ("dni", Kind::NationalId),
+    ("nif", Kind::NationalId),
+    ("nie", Kind::NationalId),
+    ("curp", Kind::NationalId),
+    ("codice_fiscale", Kind::NationalId),
+    ("codicefiscale", Kind::NationalId),
+    ("bsn", Kind::NationalId),
+    ("burgerservicenummer", Kind::NationalId),
+    ("rijksregisternummer", Kind::NationalId),
+    ("pesel", Kind::NationalId),
+    ("personnummer", Kind::NationalId),
+    ("fodselsnummer", Kind::NationalId),
+    ("hetu", Kind::NationalId),
+    ("henkilotunnus", Kind::NationalId),
+    ("cpr", Kind::NationalId),
+    ("contribuinte", Kind::NationalId),
+    ("cnp", Kind::NationalId),
+    ("egn", Kind::NationalId),
+    ("rodne_cislo", Kind::NationalId),
+    ("oib", Kind::NationalId),
+    ("isikukood", Kind::NationalId),
+    ("asmens_kodas", Kind::NationalId),
+    ("personas_kods", Kind::NationalId),
+    ("pps_number", Kind::NationalId),
+    ("ppsn", Kind::NationalId),
+    ("amka", Kind::NationalId),
+    ("emso", Kind::NationalId),
+    ("jmbg", Kind::NationalId),
+    ("tckn", Kind::NationalId),
+    ("kimlik", Kind::NationalId),
+    ("nric", Kind::NationalId),
+    ("rrn", Kind::NationalId),
+    ("resident_registration_number", Kind::NationalId),
+    ("id_card", Kind::NationalId),
+    ("idcard", Kind::NationalId),
+    ("driving_license", Kind::NationalId),
+    ("driver_licence", Kind::NationalId),
+    ("drivers_licence", Kind::NationalId),
+    ("fuehrerschein", Kind::NationalId),
+    ("bic", Kind::BankAccount),
+    ("swift", Kind::BankAccount),
+    ("swift_code", Kind::BankAccount),
+    ("bban", Kind::BankAccount),
+    ("kontonummer", Kind::BankAccount),
+    ("mac", Kind::Mac),
+    ("mac_address", Kind::Mac),
+    ("macaddress", Kind::Mac),
+    ("hw_address", Kind::Mac),
+    ("hardware_address", Kind::Mac),
+    ("lat", Kind::Location),
+    ("latitude", Kind::Location),
+    ("lng", Kind::Location),
+    ("lon", Kind::Location),
+    ("longitude", Kind::Location),
+    ("coordinates", Kind::Location),
+    ("coords", Kind::Location),
+    ("geolocation", Kind::Location),
+    ("gps", Kind::Location),
+    ("nhs_number", Kind::HealthRecord),
+    ("mrn", Kind::HealthRecord),
+    ("medical_record", Kind::HealthRecord),
+    ("health_insurance", Kind::HealthRecord),
+    ("insurance_member_id", Kind::HealthRecord),
+];
+
 /// Words that turn a card or an address into something else.
-const OTHER_THINGS: [&str; 16] = [
-    "loyalty", "gift", "sim", "graphics", "business", "mac", "web", "wallet", "contract", "memory",
+const OTHER_THINGS: [&str; 15] = [
+    "loyalty", "gift", "sim", "graphics", "business", "web", "wallet", "contract", "memory",
     "last4", "masked", "model", "brand", "public", "os",
 ];
 
@@ -303,17 +391,18 @@ const OTHER_THINGS: [&str; 16] = [
 pub(crate) fn tag(name: &str) -> Option<Kind> {
     let words = words(name);
     let last = words.iter().rfind(|w| w.parse::<u32>().is_err())?;
-    if ABOUT.contains(&last.as_str()) && !(last == "id" && joined_has(&words, "national_id|tax_id"))
-    {
-        return None;
-    }
     if words.iter().any(|w| OTHER_THINGS.contains(&w.as_str())) {
         return None;
     }
     // The longest phrase says most: `ip_address` is no street.
-    let mut phrases: Vec<&(&str, Kind)> = PHRASES.iter().chain(&MORE_PHRASES).collect();
+    let mut phrases: Vec<&(&str, Kind)> =
+        PHRASES.iter().chain(&MORE_PHRASES).chain(&NUMBER_PHRASES).collect();
     phrases.sort_by_key(|(phrase, _)| std::cmp::Reverse(phrase.len()));
-    phrases.into_iter().find(|(phrase, _)| joined_has(&words, phrase)).map(|(_, kind)| *kind)
+    let (phrase, kind) = phrases.into_iter().find(|(phrase, _)| joined_has(&words, phrase))?;
+    // `tax_id` is one; `address_id` only says which one.
+    let says_about =
+        ABOUT.contains(&last.as_str()) && phrase.rsplit('_').next().is_some_and(|end| end != last);
+    (!says_about).then_some(*kind)
 }
 
 fn joined_has(words: &[String], phrases: &str) -> bool {
@@ -406,6 +495,9 @@ mod tests {
             ("password_hash", Kind::Password),
             ("stripe_api_key", Kind::Key),
             ("card_number", Kind::Card),
+            ("mac_address", Kind::Mac),
+            ("insurance_member_id", Kind::HealthRecord),
+            ("steuer_id", Kind::NationalId),
         ] {
             assert_eq!(tag(name), Some(kind), "{name}");
         }
@@ -414,7 +506,7 @@ mod tests {
             "emailed_at",
             "password_changed_at",
             "token_count",
-            "mac_address",
+            "mac_version",
             "gift_card_number",
             "order_id",
             "shipment",

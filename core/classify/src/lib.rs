@@ -2,20 +2,29 @@
 //!
 //! Columns are judged, not cells. One value of sixteen digits that passes a checksum is chance; a column where nine in
 //! ten do is a card column. Names alone are not believed where the values say otherwise.
+//!
+//! [`Scanner`] finds single values inside of text, fast enough for results that stream through.
 
 mod checks;
 mod column;
 mod dates;
+mod digits;
 mod embedded;
 mod hints;
+mod identity;
+mod numbers;
 mod pattern;
 mod people;
+mod scan;
 mod shapes;
 mod table;
 mod tags;
+mod tokens;
 
 pub use column::classify;
+pub use scan::{Finds, Found, Scanner};
 pub use table::classify_table;
+pub use tags::Kind;
 
 use writ_model::{ColumnRef, Tag};
 

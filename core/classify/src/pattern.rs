@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::{Captures, Match, Regex};
+use regex::{Captures, Regex};
 
 /// A pattern that is compiled on first use. One that did not compile would match nothing; a test compiles them all.
 pub(crate) struct Pattern {
@@ -28,10 +28,6 @@ impl Pattern {
 
     pub(crate) fn matches(&self, text: &str) -> bool {
         self.compiled.as_ref().is_some_and(|r| r.is_match(text))
-    }
-
-    pub(crate) fn all<'t>(&'static self, text: &'t str) -> impl Iterator<Item = Match<'t>> {
-        self.compiled.as_ref().into_iter().flat_map(move |r| r.find_iter(text))
     }
 
     pub(crate) fn groups<'t>(&'static self, text: &'t str) -> impl Iterator<Item = Captures<'t>> {

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::checks;
+use crate::identity;
 use crate::pattern::pattern;
+use crate::tokens;
 
 pattern!(
     EMAIL,
@@ -24,10 +25,19 @@ pattern!(
 pattern!(PHONE_NATIONAL, r"^(\(0\d{1,5}\)|0\d{1,5})[ /-]{1,3}\d{2,8}([ /-]\d{2,6}){0,4}$");
 pattern!(PHONE_ISH, r"^[+(]?\d[\d ()./+-]{4,20}\d(\s?(x|ext\.?)\s?\d{1,6})?$");
 pattern!(SSN, r"^\d{3}-\d{2}-\d{4}$");
-pattern!(NINO, r"^[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]$");
-pattern!(CODICE_FISCALE, r"^[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]$");
-pattern!(CPF, r"^\d{3}\.\d{3}\.\d{3}-\d{2}$");
-pattern!(PERSONNUMMER, r"^(\d{2})?\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])[-+]\d{4}$");
+pattern!(
+    MAC,
+    r"(?i)^([0-9a-f]{2}(:[0-9a-f]{2}){5}|[0-9a-f]{2}(-[0-9a-f]{2}){5}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}|[0-9a-f]{2}([:-][0-9a-f]{2}){7})$"
+);
+pattern!(
+    POSITION,
+    r"^\(?(-?\d{1,3}\.\d{3,})°?\s?[NSns]?\s*[,; ]\s*(-?\d{1,3}\.\d{3,})°?\s?[EWew]?\)?$"
+);
+pattern!(
+    ACCOUNT_KEY,
+    r"(?i)(\b(account|sharedaccess)key=[a-z0-9+/]{40,}|^https://hooks\.slack\.com/services/t)"
+);
+pattern!(BIC, r"^[A-Z]{4}([A-Z]{2})[A-Z0-9]{2}([A-Z0-9]{3})?$");
 pattern!(
     PASSWORD_HASH,
     r"^(\$2[abxy]?\$\d\d\$|\$argon2(id|i|d)\$|\$[156y]\$|\$scrypt\$|\$pbkdf2|pbkdf2[_:]|scrypt:|bcrypt\$|SCRAM-SHA-(1|256)\$|\{S?SHA(256|512)?\}|md5[0-9a-f]{32}$)"
@@ -87,39 +97,6 @@ pattern!(
 pattern!(ICD_10, r"^[A-TV-Z]\d[0-9A-Z]\.[0-9A-Z]{1,4}$");
 pattern!(BLOOD_GROUP, r"^(A|B|AB|O|0)[ ]?(\+|-|−|pos|neg|Rh\+|Rh-)$");
 
-/// Keys of services that can be told by their first characters.
-const KEY_PREFIXES: [&str; 28] = [
-    "sk_live_",
-    "sk_test_",
-    "rk_live_",
-    "pk_live_",
-    "sk-",
-    "sk-ant-",
-    "whsec_",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghu_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "xapp-",
-    "AKIA",
-    "ASIA",
-    "AIza",
-    "ya29.",
-    "npm_",
-    "pypi-",
-    "dop_v1_",
-    "shpat_",
-    "SG.",
-    "hvs.",
-    "AGE-SECRET-KEY-",
-];
-/// A key is at least so long, prefix included.
-const KEY_CHARS_MIN: usize = 16;
 /// Mixed tokens without a known prefix are taken for keys from this length on; shorter ones are public ids.
 const TOKEN_CHARS_MIN: usize = 32;
 /// Longer ones are data, not keys.
@@ -159,27 +136,11 @@ pub(crate) fn ssn(v: &str) -> bool {
         && serial != Some("0000")
 }
 
-/// A national identity number with its own shape or checksum.
-pub(crate) fn national_id(v: &str) -> bool {
-    let person = || {
-        let digits: String = v.chars().filter(char::is_ascii_digit).collect();
-        let ten = digits.get(digits.len().saturating_sub(10)..).unwrap_or_default();
-        PERSONNUMMER.matches(v) && checks::luhn(ten)
-    };
-    ssn(v)
-        || NINO.matches(v)
-        || CODICE_FISCALE.matches(v)
-        || (CPF.matches(v) && checks::cpf(v))
-        || checks::dni(v)
-        || checks::resident_identity(v)
-        || person()
-}
-
 /// What a column that is named like an identity number may hold.
 pub(crate) fn national_id_ish(v: &str) -> bool {
-    national_id(v)
+    ssn(v)
         || ((5..=20).contains(&v.chars().count()) && digit_count(v) >= 4 && !v.contains('.'))
-        || CPF.matches(v)
+        || identity::schemes().any(|scheme| scheme.fits(v, true))
 }
 
 /// An internet address; `None` where it is none, otherwise its largest octet (255 for IPv6).
@@ -189,6 +150,38 @@ pub(crate) fn ip(v: &str) -> Option<u8> {
         IpAddr::V4(v4) => v4.octets().into_iter().max(),
         IpAddr::V6(_) => Some(u8::MAX),
     }
+}
+
+/// The hardware address of a machine.
+pub(crate) fn mac(v: &str) -> bool {
+    MAC.matches(v)
+}
+
+/// A pair of latitude and longitude, in whatever order.
+pub(crate) fn position(v: &str) -> bool {
+    let part = |text: &str| text.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= 180.0);
+    POSITION.groups(v).any(|g| {
+        g.get(1).is_some_and(|m| part(m.as_str())) && g.get(2).is_some_and(|m| part(m.as_str()))
+    })
+}
+
+/// Degrees with their fractions.
+pub(crate) fn degrees(v: &str) -> bool {
+    v.contains('.') && v.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= 180.0)
+}
+
+/// The two letters of the countries that have banks, with spaces between them.
+const COUNTRIES: &str = " AD AE AF AG AI AL AM AO AR AT AU AW AZ BA BB BD BE BF BG BH BI BJ BM BN BO BR BS BT BW BY BZ CA \
+CD CF CG CH CI CL CM CN CO CR CU CV CW CY CZ DE DJ DK DM DO DZ EC EE EG ER ES ET FI FJ FK FO FR GA GB GD GE GG GH GI GL GM \
+GN GP GQ GR GT GU GW GY HK HN HR HT HU ID IE IL IM IN IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI \
+LK LR LS LT LU LV LY MA MC MD ME MG MK ML MM MN MO MR MS MT MU MV MW MX MY MZ NA NC NE NG NI NL NO NP NR NZ OM PA PE PF PG \
+PH PK PL PM PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SI SK SL SM SN SO SR SS ST SV SY SZ TC TD TG TH TJ TL TM TN \
+TO TR TT TV TW TZ UA UG US UY UZ VA VC VE VG VN VU WS XK YE ZA ZM ZW ";
+
+/// The code of a bank.
+pub(crate) fn bic(v: &str) -> bool {
+    BIC.groups(v)
+        .any(|g| g.get(1).is_some_and(|m| COUNTRIES.contains(&format!(" {} ", m.as_str()))))
 }
 
 /// A network rather than one machine.
@@ -202,15 +195,10 @@ pub(crate) fn password_hash(v: &str) -> bool {
 
 /// A token that says by its shape that it opens something: known prefixes, JWT, PEM.
 pub(crate) fn known_key(v: &str) -> bool {
-    let prefixed = KEY_PREFIXES.iter().any(|p| v.starts_with(p))
-        && v.len() >= KEY_CHARS_MIN
-        && TOKEN.matches(v)
-        && v.chars().any(|c| c.is_ascii_digit());
-    prefixed || jwt(v) || (v.contains("-----BEGIN ") && v.contains("PRIVATE KEY"))
-}
-
-fn jwt(v: &str) -> bool {
-    v.starts_with("eyJ") && v.len() > 30 && v.matches('.').count() == 2 && TOKEN.matches(v)
+    tokens::is_token(v)
+        || ACCOUNT_KEY.matches(v)
+        || tokens::jwt_end(v.as_bytes(), 0) == Some(v.len())
+        || (v.contains("-----BEGIN ") && v.contains("PRIVATE KEY"))
 }
 
 /// A long mixed token: not a UUID, not a hash, no words.
@@ -262,11 +250,6 @@ pub(crate) fn chosen_password(v: &str) -> bool {
         && !email(v)
 }
 
-/// An identity number that only its checksum tells from any other number.
-pub(crate) fn checked_identity(v: &str) -> bool {
-    checks::pesel(v) || checks::cpf(v) || checks::nir(v) || checks::aadhaar(v) || checks::bsn(v)
-}
-
 pub(crate) fn post_code(v: &str) -> bool {
     POST_CODE.matches(v)
 }
@@ -296,10 +279,10 @@ mod tests {
             &super::PHONE_NATIONAL,
             &super::PHONE_ISH,
             &super::SSN,
-            &super::NINO,
-            &super::CODICE_FISCALE,
-            &super::CPF,
-            &super::PERSONNUMMER,
+            &super::MAC,
+            &super::POSITION,
+            &super::BIC,
+            &super::ACCOUNT_KEY,
             &super::PASSWORD_HASH,
             &super::UUID,
             &super::HEX,

@@ -2,29 +2,53 @@
 
 /// What a column can be found to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// E-mail addresses.
     Email,
+    /// Telephone numbers.
     Phone,
+    /// Names of people.
     Name,
+    /// Postal addresses.
     Address,
+    /// Dates of birth.
     BirthDate,
+    /// Identity, tax, passport and driving licence numbers.
     NationalId,
+    /// Internet addresses.
     Ip,
+    /// Hardware addresses.
+    Mac,
+    /// Geographic positions.
+    Location,
+    /// Religion, ethnicity, orientation: what the law calls special.
     Special,
+    /// Text with something personal in it.
     FreeText,
+    /// Numbers of payment cards.
     Card,
+    /// International bank account numbers.
     Iban,
+    /// Other numbers of accounts, and codes of banks.
     BankAccount,
+    /// Passwords, and hashes of them.
     Password,
+    /// Keys, tokens and credentials.
     Key,
+    /// Diagnoses.
     Diagnosis,
+    /// Medication.
     Medication,
+    /// Numbers of patients, and what else is about their health.
     HealthRecord,
+    /// Cannot be judged, beside personal data.
     Unclassified,
 }
 
 impl Kind {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// The tag, such as `pii.email`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Email => "pii.email",
             Self::Phone => "pii.phone",
@@ -33,6 +57,8 @@ impl Kind {
             Self::BirthDate => "pii.birth_date",
             Self::NationalId => "pii.national_id",
             Self::Ip => "pii.ip",
+            Self::Mac => "pii.mac",
+            Self::Location => "pii.location",
             Self::Special => "pii.special",
             Self::FreeText => "pii.free_text",
             Self::Card => "payment.card",
@@ -49,6 +75,9 @@ impl Kind {
 
     /// Whether a table with such a column is about people, so that its doubtful columns are closed.
     pub(crate) fn is_about_people(self) -> bool {
-        !matches!(self, Self::Ip | Self::Password | Self::Key | Self::Unclassified)
+        !matches!(
+            self,
+            Self::Ip | Self::Mac | Self::Location | Self::Password | Self::Key | Self::Unclassified
+        )
     }
 }

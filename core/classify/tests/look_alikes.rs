@@ -141,12 +141,6 @@ fn words_that_are_no_names() {
     });
     harmless("mime", |n| n.pick(&["image/png", "text/html", "application/json"]).to_owned());
     harmless("locale", |n| n.pick(&["en_US", "de_DE", "fr_FR"]).to_owned());
-    harmless("mac", |n| {
-        (0..6).map(|_| n.token("0123456789abcdef", 2)).collect::<Vec<_>>().join(":")
-    });
-    harmless("position", |n| {
-        format!("{}.{},{}.{}", n.below(90), n.digits(5), n.below(180), n.digits(5))
-    });
     harmless("size", |n| format!("{} {} Boxes", n.below(90), n.pick(&["Large", "Small"])));
     harmless("status", |n| n.pick(&["已付款", "处理中", "已发货"]).to_owned());
     harmless("url", |n| format!("https://example.org/p/{}", n.below(9_999)));

@@ -250,6 +250,23 @@ fn internet_addresses() {
 }
 
 #[test]
+fn hardware_addresses_and_positions() {
+    let mac = |n: &mut Numbers| (0..6).map(|_| n.token("0123456789abcdef", 2)).collect::<Vec<_>>();
+    found(rows(|n| mac(n).join(":")), "pii.mac");
+    found(rows(|n| mac(n).join("-").to_uppercase()), "pii.mac");
+    let typed = column("t", "c1", "macaddr", strings(&["00:00:5e:00:53:01"]));
+    assert_eq!(tag_of(&typed).as_deref(), Some("pii.mac"));
+    let place = |n: &mut Numbers| {
+        format!("{}.{}, {}.{}", n.below(90), n.digits(5), n.below(180), n.digits(5))
+    };
+    found(rows(place), "pii.location");
+    let latitude = rows(|n| format!("{}.{}", n.below(90), n.digits(6)));
+    let named = |name: &str| tag_of(&column("t", name, "float8", latitude.clone()));
+    assert_eq!(named("latitude").as_deref(), Some("pii.location"));
+    assert_eq!(named("ratio"), None, "control: the same numbers under another name");
+}
+
+#[test]
 fn secrets() {
     found(rows(|n| format!("sk_live_{}", n.token(BASE62, 24))), "secret.key");
     found(rows(|n| format!("ghp_{}", n.token(BASE62, 36))), "secret.key");

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::behind::{Behind, Index};
+
 /// Object ids below this were made by initdb: they are the server's own.
 pub const FIRST_USER_OID: u32 = 16_384;
 
@@ -126,7 +128,9 @@ pub struct Catalog {
     relation_by_name: HashMap<String, HashMap<String, usize>>,
     relation_by_oid: HashMap<u32, usize>,
     functions_by_name: HashMap<String, Vec<usize>>,
+    function_by_oid: HashMap<u32, usize>,
     children: HashMap<u32, Vec<u32>>,
+    pub(crate) behind: Index,
 }
 
 impl Catalog {
@@ -151,8 +155,15 @@ impl Catalog {
         }
         for (index, function) in catalog.functions.iter().enumerate() {
             catalog.functions_by_name.entry(function.name.clone()).or_default().push(index);
+            catalog.function_by_oid.insert(function.oid, index);
         }
         catalog
+    }
+
+    /// The same catalog with what runs behind statements.
+    #[must_use]
+    pub fn with_behind(self, behind: Behind) -> Self {
+        Self { behind: Index::new(behind), ..self }
     }
 
     /// All relations.
@@ -184,6 +195,12 @@ impl Catalog {
     pub fn functions_named(&self, name: &str) -> impl Iterator<Item = &Function> {
         let indexes = self.functions_by_name.get(name).map_or(&[][..], Vec::as_slice);
         indexes.iter().filter_map(|index| self.functions.get(*index))
+    }
+
+    /// The function with this oid.
+    #[must_use]
+    pub fn function_by_oid(&self, oid: u32) -> Option<&Function> {
+        self.functions.get(*self.function_by_oid.get(&oid)?)
     }
 
     /// All functions.

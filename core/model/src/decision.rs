@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, GroupName, RuleId};
+use crate::limits::Limits;
 use crate::time::DurationMs;
 
 /// Who may let a held statement go on, and for how long it waits.
@@ -62,4 +63,7 @@ pub struct Decision {
     pub epoch: Epoch,
     /// Whether the intent record must be durable before the bytes go on (E6).
     pub strict: bool,
+    /// What it may still not exceed while it runs.
+    #[serde(default)]
+    pub limits: Limits,
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lineage::Lineage;
+
 /// The kind of a statement, as policy and audit name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,6 +152,8 @@ pub enum OpaqueReason {
     Rewrite(String),
     /// Session state that is not known here.
     Session(String),
+    /// A write under a constraint that answers about masked values: its name.
+    Oracle(String),
 }
 
 impl OpaqueReason {
@@ -166,6 +170,7 @@ impl OpaqueReason {
             Self::DynamicSql(_) => "dynamic_sql",
             Self::Rewrite(_) => "rewrite",
             Self::Session(_) => "session",
+            Self::Oracle(_) => "oracle",
         }
     }
 
@@ -181,7 +186,8 @@ impl OpaqueReason {
             | Self::UntrustedFunction(d)
             | Self::DynamicSql(d)
             | Self::Rewrite(d)
-            | Self::Session(d) => d,
+            | Self::Session(d)
+            | Self::Oracle(d) => d,
         }
     }
 }
@@ -209,6 +215,25 @@ pub enum SessionEffect {
     Definitions,
     /// A transaction may end, which can undo earlier settings.
     TransactionEnd,
+    /// The session or transaction may become read-write, where it was read-only.
+    ReadWrite,
+}
+
+/// What a statement does with one SQL cursor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CursorUse {
+    /// DECLARE; `hold`: it outlives its transaction.
+    Declare {
+        /// Its name.
+        name: String,
+        /// WITH HOLD.
+        hold: bool,
+    },
+    /// FETCH or MOVE.
+    Fetch(String),
+    /// CLOSE; `None`: all.
+    Close(Option<String>),
 }
 
 /// What one client message's SQL text does: the union over its statements.
@@ -238,6 +263,20 @@ pub struct StatementFacts {
     pub executes: BTreeSet<String>,
     /// SQL-level prepared statements that this text makes (PREPARE name).
     pub prepares: BTreeSet<String>,
+    /// Settings that the text changes, lower case.
+    #[serde(default)]
+    pub settings: BTreeSet<String>,
+    /// Where values come from.
+    #[serde(default)]
+    pub lineage: Lineage,
+    /// What is done with SQL cursors.
+    pub cursors: BTreeSet<CursorUse>,
+    /// Whether rows may be changed that no command tag counts (data-modifying WITH, EXPLAIN ANALYZE, TRUNCATE).
+    pub uncounted_changes: bool,
+    /// The schemas in which objects are defined, altered or dropped; `None` inside: one that is not known.
+    pub define_schemas: BTreeSet<Option<String>>,
+    /// What sort of objects those are, such as `table`.
+    pub object_kinds: BTreeSet<String>,
 }
 
 impl StatementFacts {

@@ -22,6 +22,8 @@ pub const UNKNOWN_DATABASE: SqlState = SqlState("3D000");
 pub const UPSTREAM_UNREACHABLE: SqlState = SqlState("08006");
 /// A message or statement is larger than the named limit.
 pub const TOO_LARGE: SqlState = SqlState("54000");
+/// A statement passed a limit that policy sets on what it returns or changes.
+pub const LIMIT_REACHED: SqlState = SqlState("54000");
 /// The edge is draining or the session was ended by an administrator.
 pub const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
 /// The prepared statement is not known.

@@ -11,6 +11,8 @@ use miette::Diagnostic;
 use writ_model::config::PolicyFile;
 use writ_model::{DurationMs, GroupName, HoldTerms, MaskKind, RuleId};
 
+use crate::limits::{LIMITS, RuleLimits, covers};
+
 /// The action that asks whether a column is seen as it is.
 pub(crate) const UNMASKED: &str = "Unmasked";
 
@@ -88,6 +90,7 @@ pub(crate) struct Rule {
     pub(crate) mask: MaskKind,
     pub(crate) strict: bool,
     pub(crate) redact_record: bool,
+    pub(crate) limits: RuleLimits,
 }
 
 /// A compiled policy set.
@@ -97,6 +100,10 @@ pub struct Policies {
     pub(crate) rules: HashMap<PolicyId, Rule>,
     /// Whether every column of a tag gets the same answer, so that one question per tag is enough.
     pub(crate) masks_by_tag: bool,
+    /// Whether a rule may forbid calls of functions that are known to be harmless.
+    pub(crate) forbids_calls: bool,
+    wants_estimates: bool,
+    counts_usage: bool,
 }
 
 impl Policies {
@@ -110,8 +117,14 @@ impl Policies {
     /// adds the [`default_pack`] to their own.
     pub fn compile(files: &[PolicyFile]) -> Result<Self, PolicyError> {
         let mut problems = Vec::new();
-        let mut policies =
-            Self { set: PolicySet::new(), rules: HashMap::new(), masks_by_tag: false };
+        let mut policies = Self {
+            set: PolicySet::new(),
+            rules: HashMap::new(),
+            masks_by_tag: false,
+            forbids_calls: false,
+            wants_estimates: false,
+            counts_usage: false,
+        };
         let validator = match Schema::from_cedarschema_str(SCHEMA) {
             Ok((schema, _)) => Validator::new(schema),
             Err(error) => {
@@ -128,10 +141,33 @@ impl Policies {
             policies.add(file, &validator, &mut problems);
         }
         policies.masks_by_tag = policies.set.policies().all(sees_only_tags);
+        policies.note_wants();
         // The validator repeats itself for every action that a rule applies to: one problem a place is enough.
         problems.sort_by(|a, b| a.place().cmp(&b.place()).then(a.message.cmp(&b.message)));
         problems.dedup_by(|a, b| a.place() == b.place());
         if problems.is_empty() { Ok(policies) } else { Err(PolicyError { problems }) }
+    }
+
+    /// Whether a rule looks at the rows that the planner expects (`context.rows_expected`), so that it has to be asked.
+    #[must_use]
+    pub fn wants_estimates(&self) -> bool {
+        self.wants_estimates
+    }
+
+    /// Whether a rule looks at, or limits, what principals take in an hour.
+    #[must_use]
+    pub fn counts_usage(&self) -> bool {
+        self.counts_usage
+    }
+
+    /// Reads the rules' text, so that a doubt means yes.
+    fn note_wants(&mut self) {
+        let says = |word: &str| self.set.policies().any(|p| p.to_string().contains(word));
+        let hourly = self.rules.values().any(|rule| rule.limits.is_hourly());
+        self.counts_usage = hourly || says("_last_hour");
+        self.wants_estimates = says("rows_expected");
+        let forbids = |p: &Policy| p.effect() == Effect::Forbid && covers(p, "Call");
+        self.forbids_calls = self.set.policies().any(forbids);
     }
 
     fn add(&mut self, file: &PolicyFile, validator: &Validator, problems: &mut Vec<PolicyProblem>) {
@@ -216,9 +252,11 @@ fn mask(policy: &Policy) -> Result<MaskKind, String> {
 }
 
 fn rule(id: RuleId, policy: &Policy) -> Result<Rule, String> {
-    if let Some((unknown, _)) = policy.annotations().find(|(key, _)| !ANNOTATIONS.contains(key)) {
+    let known = |key: &str| ANNOTATIONS.contains(&key) || LIMITS.contains(&key);
+    if let Some((unknown, _)) = policy.annotations().find(|(key, _)| !known(key)) {
         // A misspelt @audit or @quorum would weaken the rule without a word.
-        return Err(format!("@{unknown} is not known; write one of @{}", ANNOTATIONS.join(", @")));
+        let all = [ANNOTATIONS.as_slice(), LIMITS.as_slice()].concat().join(", @");
+        return Err(format!("@{unknown} is not known; write one of @{all}"));
     }
     let text = |key: &str| policy.annotation(key).map(str::to_owned);
     let strict = match policy.annotation("audit") {
@@ -232,6 +270,7 @@ fn rule(id: RuleId, policy: &Policy) -> Result<Rule, String> {
         Some(other) => return Err(format!("@record(\"{other}\") is not known; write \"redact\"")),
     };
     Ok(Rule {
+        limits: RuleLimits::of(policy)?,
         redact_record,
         reason: text("reason"),
         next_step: text("next_step"),

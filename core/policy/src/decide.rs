@@ -3,26 +3,33 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::{Authorizer, EntityUid};
-use writ_model::{Decision, Denial, HoldTerms, RuleId, StatementFacts, StatementKind, Verdict};
+use writ_model::{
+    Decision, Denial, HoldTerms, Limits, PrincipalId, RuleId, StatementFacts, StatementKind,
+    Verdict,
+};
 
 use crate::ask::{Answer, Asker};
+use crate::calls;
 use crate::compile::{Policies, Rule};
 use crate::entities::{
-    BuildError, ColumnSensitivity, RequestContext, Subject, context, database_uid, entities,
-    principal_uid, table_uid,
+    BuildError, ColumnSensitivity, Others, RequestContext, Subject, context, database_uid,
+    entities, principal_uid, schema_uid, table_uid,
 };
 use crate::explain::{Refusal, broken, closed, errored, forbidden};
 
 /// The verdict while questions are still being asked.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     rules: BTreeSet<RuleId>,
     hold: Option<HoldTerms>,
     strict: bool,
+    limits: Limits,
+    /// Whom the question at hand is about.
+    pub(crate) asked: Option<PrincipalId>,
 }
 
 /// Stops at the first refusal.
-type Step = Result<(), Refusal>;
+pub(crate) type Step = Result<(), Refusal>;
 
 impl Policies {
     /// May this actor reach the database at all?
@@ -31,7 +38,8 @@ impl Policies {
         let facts = no_statement();
         self.run(s, c, &facts, &[], |asker, principals, tally| {
             let database = database_uid(s).map_err(|e| broken(&e))?;
-            for principal in principals {
+            for (id, principal) in principals {
+                tally.asked = Some(id.clone());
                 require(asker, principal, "Connect", &database, &facts, tally)?;
             }
             Ok(())
@@ -48,14 +56,18 @@ impl Policies {
         sensitive: &[ColumnSensitivity],
     ) -> Decision {
         self.run(s, c, facts, sensitive, |asker, principals, tally| {
+            // What stays opaque once the functions that policy opens by name are known.
+            let facts = &calls::ask(asker, principals, s, facts, tally)?;
             let questions = questions(s, facts).map_err(|e| broken(&e))?;
             let held = resources(s, facts).map_err(|e| broken(&e))?;
-            for principal in principals {
+            for (id, principal) in principals {
+                tally.asked = Some(id.clone());
                 for (action, resource) in &questions {
                     require(asker, principal, action, resource, facts, tally)?;
                 }
             }
-            for principal in principals {
+            for (id, principal) in principals {
+                tally.asked = Some(id.clone());
                 for resource in &held {
                     approval(asker, principal, resource, facts, tally)?;
                 }
@@ -70,7 +82,7 @@ impl Policies {
         c: &RequestContext,
         facts: &StatementFacts,
         sensitive: &[ColumnSensitivity],
-        ask: impl FnOnce(&Asker<'_>, &[EntityUid], &mut Tally) -> Step,
+        ask: impl FnOnce(&Asker<'_>, &[(PrincipalId, EntityUid)], &mut Tally) -> Step,
     ) -> Decision {
         let mut tally = Tally { strict: facts.is_strict(), ..Tally::default() };
         let outcome =
@@ -78,14 +90,14 @@ impl Policies {
                 let principals = principals(s).map_err(|e| broken(&e))?;
                 ask(&asker, &principals, &mut tally)
             });
-        let Tally { rules, hold, strict } = tally;
+        let Tally { rules, hold, strict, limits, asked: _ } = tally;
         let (verdict, rules) = match (outcome, hold) {
             (Err((rules, denial)), _) => (Verdict::Deny(denial), rules),
             (Ok(()), Some(terms)) => (Verdict::Hold(terms), rules),
             (Ok(()), None) => (Verdict::Allow, rules),
         };
         let strict = strict || matches!(verdict, Verdict::Hold(_));
-        Decision { verdict, rules: rules.into_iter().collect(), epoch: s.epoch, strict }
+        Decision { verdict, rules: rules.into_iter().collect(), epoch: s.epoch, strict, limits }
     }
 
     fn asker(
@@ -101,17 +113,22 @@ impl Policies {
             .chain(&facts.writes)
             .map(|r| (r.schema.as_str(), r.name.as_str()))
             .collect();
+        let schemas: Vec<&str> = facts.define_schemas.iter().filter_map(Option::as_deref).collect();
+        let functions = calls::of(facts, self.forbids_calls);
+        let others = Others { schemas: &schemas, functions: &functions };
         Ok(Asker {
             policies: self,
-            entities: entities(s, &tables, &[])?,
+            entities: entities(s, &tables, &[], &others)?,
             context: context(s, c, facts, sensitive)?,
             authorizer: Authorizer::new(),
         })
     }
 }
 
-pub(crate) fn principals(s: &Subject<'_>) -> Result<Vec<EntityUid>, BuildError> {
-    std::iter::once(&s.actor.principal).chain(&s.actor.chain).map(principal_uid).collect()
+/// The connected principal and everyone it acts for.
+pub(crate) fn principals(s: &Subject<'_>) -> Result<Vec<(PrincipalId, EntityUid)>, BuildError> {
+    let all = std::iter::once(&s.actor.principal).chain(&s.actor.chain);
+    all.map(|principal| Ok((principal.id.clone(), principal_uid(principal)?))).collect()
 }
 
 /// The facts of a question that no statement raises.
@@ -141,7 +158,16 @@ fn questions(
         asked.push(("RunOpaque", database.clone()));
     }
     if has(&[K::Create, K::Alter, K::Drop, K::Maintenance]) {
-        asked.push(("Define", database.clone()));
+        let place = |schema: &Option<String>| match schema {
+            Some(schema) => schema_uid(s, schema),
+            None => Ok(database.clone()),
+        };
+        for schema in &facts.define_schemas {
+            asked.push(("Define", place(schema)?));
+        }
+        if facts.define_schemas.is_empty() {
+            asked.push(("Define", database.clone()));
+        }
     }
     let writes_kind =
         has(&[K::Insert, K::Update, K::Delete, K::Merge, K::Truncate, K::CopyIn]) || !facts.bounded;
@@ -226,7 +252,10 @@ fn approval(
     }
 }
 
-fn note(rules: &[&Rule], tally: &mut Tally) {
+pub(crate) fn note(rules: &[&Rule], tally: &mut Tally) {
+    if let Some(who) = tally.asked.clone() {
+        rules.iter().for_each(|rule| rule.limits.add_to(&mut tally.limits, &who));
+    }
     tally.rules.extend(rules.iter().map(|r| r.id.clone()));
     tally.strict |= rules.iter().any(|r| r.strict);
 }

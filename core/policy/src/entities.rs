@@ -9,6 +9,7 @@ use cedar_policy::{
 };
 use writ_model::{
     Actor, ColumnRef, Epoch, Principal, PrincipalKind, RelationUse, StatementFacts, Tag, Timestamp,
+    Usage,
 };
 
 /// Who asks, and of which database.
@@ -31,6 +32,10 @@ pub struct RequestContext {
     pub client_address: Option<IpAddr>,
     /// The client's `application_name`; a claim, not a proof.
     pub application_name: String,
+    /// What the connected principal took in the last hour.
+    pub usage: Usage,
+    /// The rows that the planner expects, where it was asked.
+    pub rows_expected: Option<u64>,
 }
 
 /// A column that a classification found sensitive.
@@ -98,6 +103,22 @@ pub(crate) fn column_uid(s: &Subject<'_>, c: &ColumnRef) -> Result<EntityUid, Bu
     uid("Column", &path(&[s.database.name.as_str(), &c.schema, &c.relation, &c.column]))
 }
 
+pub(crate) fn schema_uid(s: &Subject<'_>, schema: &str) -> Result<EntityUid, BuildError> {
+    uid("Schema", &path(&[s.database.name.as_str(), schema]))
+}
+
+pub(crate) fn function_uid(s: &Subject<'_>, f: &Called) -> Result<EntityUid, BuildError> {
+    uid("Function", &path(&[s.database.name.as_str(), &f.schema, &f.name]))
+}
+
+/// A function that a statement calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Called {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) trusted: bool,
+}
+
 fn entity(
     id: EntityUid,
     attributes: Vec<(&str, RestrictedExpression)>,
@@ -124,11 +145,19 @@ fn principal_entity(principal: &Principal) -> Result<Entity, BuildError> {
     entity(principal_uid(principal)?, attributes, parents)
 }
 
+/// What a question can reach beside tables and columns.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Others<'a> {
+    pub(crate) schemas: &'a [&'a str],
+    pub(crate) functions: &'a [Called],
+}
+
 /// Everything a question can reach: the chain, the database, and the named tables and columns.
 pub(crate) fn entities(
     s: &Subject<'_>,
     tables: &BTreeSet<(&str, &str)>,
     columns: &[ColumnSensitivity],
+    others: &Others<'_>,
 ) -> Result<Entities, BuildError> {
     let database = s.database;
     let mut all = vec![principal_entity(&s.actor.principal)?];
@@ -151,14 +180,25 @@ pub(crate) fn entities(
         Entity::new_with_tags(database_uid(s)?, attributes, [environment], tags)
             .map_err(BuildError::of)?,
     );
-    for schema in tables.iter().map(|(schema, _)| *schema).collect::<BTreeSet<_>>() {
-        let id = uid("Schema", &path(&[database.name.as_str(), schema]))?;
+    let of_functions = others.functions.iter().map(|f| f.schema.as_str());
+    let schemas = tables.iter().map(|(schema, _)| *schema).chain(of_functions);
+    for schema in schemas.chain(others.schemas.iter().copied()).collect::<BTreeSet<_>>() {
+        let id = schema_uid(s, schema)?;
         all.push(entity(id, vec![("name", text(schema))], [database_uid(s)?].into())?);
     }
     for (schema, name) in tables {
-        let parent = uid("Schema", &path(&[database.name.as_str(), schema]))?;
+        let parent = schema_uid(s, schema)?;
         let attributes = vec![("name", text(name)), ("schema", text(schema))];
         all.push(entity(table_uid(s, schema, name)?, attributes, [parent].into())?);
+    }
+    for function in others.functions {
+        let attributes = vec![
+            ("name", text(&function.name)),
+            ("schema", text(&function.schema)),
+            ("trusted", RestrictedExpression::new_bool(function.trusted)),
+        ];
+        let parent = schema_uid(s, &function.schema)?;
+        all.push(entity(function_uid(s, function)?, attributes, [parent].into())?);
     }
     for ColumnSensitivity { column, tag } in columns {
         let parent = table_uid(s, &column.schema, &column.relation)?;
@@ -196,6 +236,10 @@ pub(crate) fn context(
     };
     let mut pairs = vec![
         ("now", RestrictedExpression::new_long(c.now.seconds())),
+        ("hour", RestrictedExpression::new_long(hour(c.now))),
+        ("weekday", RestrictedExpression::new_long(weekday(c.now))),
+        ("rows_last_hour", count(c.usage.rows)),
+        ("bytes_last_hour", count(c.usage.bytes)),
         ("environment", text(s.database.environment.as_str())),
         ("database", text(s.database.name.as_str())),
         ("application", text(&c.application_name)),
@@ -207,11 +251,35 @@ pub(crate) fn context(
         ("opaqueDetails", texts(facts.opaque.iter().map(|o| o.detail()))),
         ("functions", texts(&facts.functions)),
         ("defines", texts(&facts.defines)),
+        ("objects", texts(&facts.object_kinds)),
+        ("schemas", texts(uses().map(|r| r.schema.as_str()).collect::<BTreeSet<_>>())),
         ("columns", texts(uses().flat_map(columns))),
         ("tags", texts(tags)),
     ];
     if let Some(address) = c.client_address {
         pairs.push(("client", RestrictedExpression::new_ip(address.to_string())));
     }
+    if let Some(rows) = c.rows_expected {
+        pairs.push(("rows_expected", count(rows)));
+    }
     Context::from_pairs(pairs.into_iter().map(|(k, v)| (k.to_owned(), v))).map_err(BuildError::of)
+}
+
+/// A count as Cedar's only number; one beyond it is as large as that can be.
+fn count(value: u64) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+const HOUR_SECONDS: i64 = 3_600;
+const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
+
+/// 0 to 23, UTC.
+fn hour(now: Timestamp) -> i64 {
+    now.seconds().rem_euclid(DAY_SECONDS) / HOUR_SECONDS
+}
+
+/// 1 is Monday; UTC.
+fn weekday(now: Timestamp) -> i64 {
+    // 1970-01-01 was a Thursday.
+    (now.seconds().div_euclid(DAY_SECONDS) + 3).rem_euclid(7) + 1
 }

@@ -40,6 +40,12 @@ pub(crate) fn closed(action: &str, facts: &StatementFacts) -> Refusal {
                 "ask a policy author to permit Action::\"Administer\" for this case",
             )
         }
+        "Define" if facts.define_schemas.contains(&None) => built_in(
+            "closed.define",
+            "no policy permits Define here, and which schema the object is in is not known"
+                .to_owned(),
+            "write the object's name with its schema, in a statement by itself, or ask a policy author",
+        ),
         "Connect" => built_in(
             "closed.connect",
             "no policy lets this principal reach the database".to_owned(),
@@ -78,7 +84,7 @@ fn opaque(facts: &StatementFacts) -> Refusal {
         }
         OpaqueReason::UntrustedFunction(_) => (
             format!("function {detail} is not known to be harmless"),
-            "leave the function out, or ask a policy author to permit Action::\"RunOpaque\" for it",
+            "leave the function out, or ask a policy author to permit Action::\"Call\" on it",
         ),
         OpaqueReason::DynamicSql(_) => (
             format!("{detail} runs text that cannot be analysed"),
@@ -87,6 +93,13 @@ fn opaque(facts: &StatementFacts) -> Refusal {
         OpaqueReason::Rewrite(_) => (
             format!("masked data is used in a way that cannot be masked soundly: {detail}"),
             "select from the table directly, or leave the masked columns out",
+        ),
+        OpaqueReason::Oracle(_) => (
+            format!(
+                "the constraint {detail} would answer whether a value that is masked for you exists"
+            ),
+            "leave the columns of that constraint out, ask a person to run it, or ask an administrator for unmasked \
+             access to them",
         ),
         OpaqueReason::Session(_) => (
             format!("the session's state is not known: {detail}"),

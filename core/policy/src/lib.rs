@@ -3,10 +3,12 @@
 //! Pure and total: an evaluation error is a deny (C5), and what nothing permits is refused.
 
 mod ask;
+mod calls;
 mod compile;
 mod decide;
 mod entities;
 mod explain;
+mod limits;
 mod masks;
 
 pub use compile::{Policies, PolicyError, PolicyProblem, default_pack};

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use cedar_policy::{Authorizer, EntityUid};
 use writ_model::mask::ColumnMask;
-use writ_model::{ColumnMasks, Denial, MaskKind, Tag};
+use writ_model::{ColumnMasks, Denial, MaskKind, PrincipalId, Tag};
 
 use crate::ask::{Answer, Asker};
 use crate::compile::{Policies, UNMASKED};
 use crate::decide::{no_statement, principals};
-use crate::entities::{ColumnSensitivity, RequestContext, Subject, column_uid, context, entities};
+use crate::entities::{
+    ColumnSensitivity, Others, RequestContext, Subject, column_uid, context, entities,
+};
 use crate::explain::{Refusal, broken, errored};
 
 impl Policies {
@@ -36,7 +38,7 @@ impl Policies {
             asked.iter().map(|f| (f.column.schema.as_str(), f.column.relation.as_str())).collect();
         let asker = Asker {
             policies: self,
-            entities: entities(s, &tables, &asked).map_err(|e| broken(&e))?,
+            entities: entities(s, &tables, &asked, &Others::default()).map_err(|e| broken(&e))?,
             context: context(s, c, &no_statement(), &[]).map_err(|e| broken(&e))?,
             authorizer: Authorizer::new(),
         };
@@ -78,11 +80,11 @@ impl Policies {
 /// asks for.
 fn mask_kind(
     asker: &Asker<'_>,
-    principals: &[EntityUid],
+    principals: &[(PrincipalId, EntityUid)],
     column: &EntityUid,
 ) -> Result<Option<MaskKind>, Refusal> {
     let mut strongest: Option<MaskKind> = None;
-    for principal in principals {
+    for (_, principal) in principals {
         match asker.ask(principal, UNMASKED, column) {
             Answer::Yes(_) => {}
             Answer::No(rules) => {

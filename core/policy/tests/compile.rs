@@ -69,6 +69,7 @@ fn annotations_are_checked_where_they_stand() {
         (r#"@approvers("dba") @mask("blur")"#, "is no kind of mask; write \"redact\""),
         (r#"@approvers("dba") @mask("partial(0)")"#, "write partial(F,L)"),
         (r#"@approvers("dba") @mask("token")"#, "only means something on"),
+        (r#"@approvers("dba") @max_rows("10")"#, "write it on a `permit`"),
     ] {
         let (line, text) = problem(&format!("{first}{annotations}\n{held}"));
         assert!(text.contains(expected), "{annotations}: {text}");

@@ -240,3 +240,15 @@ fn only_admins_see_tagged_columns() {
     assert_eq!(masked(&p, &agent(&["admins"], &[("user:dana", &["developers"])])).len(), 3);
     assert!(masked(&p, &agent(&["admins"], &[("user:ada", &["admins"])])).is_empty());
 }
+
+#[test]
+fn a_write_that_asks_about_masked_values_waits_for_people_and_is_refused_to_others() {
+    let p = pack();
+    let mut probe = facts(&[K::Insert], &[], &[customers()]);
+    probe.opaque.insert(OpaqueReason::Oracle("public.customers.customers_email_key".into()));
+    assert_eq!(verdict(&p, &dana(), "staging", &probe), "hold");
+    assert_eq!(verdict(&p, &danas_agent(), "staging", &probe), "deny");
+    // Together with anything else that is not known it stays closed.
+    probe.opaque.insert(OpaqueReason::UntrustedFunction("public.f".into()));
+    assert_eq!(verdict(&p, &dana(), "staging", &probe), "deny");
+}

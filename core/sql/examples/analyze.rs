@@ -1,14 +1,16 @@
 //! How long the analysis of a statement takes: `cargo run --release -p writ-sql --example analyze`.
-//! Prints the median of each text in microseconds, and of the C parser's tree alone beside it.
+//! Prints the median of each text in microseconds: of the parser's tree alone, of tree and facts, and of the
+//! masked rewrite. An argument is the name of the one text to measure.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use writ_model::{Catalog, Column, Relation, RelationKind};
+use writ_model::mask::{ColumnMask, MaskKind};
+use writ_model::{Catalog, Column, ColumnMasks, Relation, RelationKind};
 use writ_sql::{Names, analyze};
 
 /// How often each text is measured.
-const ROUNDS: usize = 2_000;
+const ROUNDS: usize = 5_000;
 
 const OLTP: &[(&str, &str)] = &[
     ("point read", "SELECT abalance FROM pgbench_accounts WHERE aid = 12345"),
@@ -78,6 +80,16 @@ fn catalog() -> Catalog {
     Catalog::new(150_000, relations, Vec::new())
 }
 
+/// Masks that the longer texts read.
+fn masks() -> ColumnMasks {
+    let mut masks = ColumnMasks::default();
+    for (relation, column) in [("pgbench_accounts", "abalance"), ("pgbench_branches", "bbalance")] {
+        let tag = "pii.account".parse().expect("a tag");
+        masks.insert("public", relation, column, ColumnMask { kind: MaskKind::Redact, tag });
+    }
+    masks
+}
+
 fn median(mut work: impl FnMut()) -> Duration {
     let mut times: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
@@ -92,13 +104,26 @@ fn median(mut work: impl FnMut()) -> Duration {
 
 fn main() {
     let (catalog, names) = (catalog(), Names::default());
-    println!("{:<12} {:>6} {:>10} {:>10}", "text", "bytes", "tree µs", "facts µs");
-    for (name, text) in OLTP.iter().chain(&[("report", REPORT)]) {
+    println!(
+        "{:<12} {:>6} {:>10} {:>10} {:>12}",
+        "text", "bytes", "tree µs", "facts µs", "rewrite µs"
+    );
+    let only = std::env::args().nth(1);
+    let wanted = |name: &str| only.as_ref().is_none_or(|o| o == name);
+    for (name, text) in OLTP.iter().chain(&[("report", REPORT)]).filter(|(n, _)| wanted(n)) {
         let opaque = analyze(text, &catalog, &names).facts().opaque.clone();
         assert!(opaque.is_empty() || *name == "report", "{name}: {opaque:?}");
         let tree = median(|| drop(black_box(writ_sql_tree::parse(black_box(text)))));
         let facts = median(|| drop(black_box(analyze(black_box(text), &catalog, &names))));
         let micros = |time: Duration| time.as_secs_f64() * 1e6;
-        println!("{name:<12} {:>6} {:>10.2} {:>10.2}", text.len(), micros(tree), micros(facts));
+        let (analysis, masks) = (analyze(text, &catalog, &names), masks());
+        let rewrite = median(|| drop(black_box(analysis.rewrite(&catalog, &names, &masks))));
+        println!(
+            "{name:<12} {:>6} {:>10.2} {:>10.2} {:>12.2}",
+            text.len(),
+            micros(tree),
+            micros(facts),
+            micros(rewrite)
+        );
     }
 }

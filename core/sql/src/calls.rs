@@ -1,4 +1,4 @@
-//! Functions and operators: which calls are known to be harmless.
+//! Functions: which calls are known to be harmless.
 
 use pg_query::{NodeEnum, protobuf as pb};
 use writ_model::catalog::FIRST_USER_OID;
@@ -7,7 +7,7 @@ use writ_model::{OpaqueReason, StatementKind};
 
 use crate::children::Children;
 use crate::walk::Walk;
-use crate::{parse, session};
+use crate::{guard, parse, session};
 
 /// Functions of the server that run text as SQL somewhere, or read relations by name.
 const DYNAMIC: &[&str] = &[
@@ -117,6 +117,16 @@ fn is_system_schema(schema: &str) -> bool {
     schema.is_empty() || schema == "pg_catalog" || schema == "information_schema"
 }
 
+fn is_untrusted(name: &str) -> bool {
+    let prefixed = UNTRUSTED_PREFIXES.iter().any(|p| name.starts_with(p));
+    UNTRUSTED.contains(&name) || (prefixed && !TRUSTED.contains(&name))
+}
+
+/// Whether a function of the server does nothing but compute or look: it may stand behind an operator or a cast.
+pub(crate) fn is_plain(name: &str) -> bool {
+    !DYNAMIC.contains(&name) && !is_untrusted(name) && name != "set_config"
+}
+
 impl Walk<'_> {
     /// A call in an expression.
     pub(crate) fn call(&mut self, call: &mut pb::FuncCall) {
@@ -142,7 +152,12 @@ impl Walk<'_> {
         let pinned = self.pinned_setting.clone().filter(|_| by_name);
         let written = args.first().and_then(session::written_name);
         match written.or(pinned) {
-            Some(setting) if !named => self.setting(&setting),
+            Some(setting) if !named => {
+                if guard::is_access_mode(&setting) {
+                    self.effect(SessionEffect::ReadWrite);
+                }
+                self.setting(&setting);
+            }
             _ => {
                 self.effect(SessionEffect::Names);
                 self.opaque(OpaqueReason::Session(
@@ -155,6 +170,7 @@ impl Walk<'_> {
     /// Notes that a setting changes.
     pub(crate) fn setting(&mut self, setting: &str) {
         self.guard_change(setting);
+        self.facts.settings.insert(setting.to_owned());
         match session::meaning(setting) {
             session::Meaning::Harmless => self.kind(StatementKind::Set),
             session::Meaning::Names => {
@@ -179,15 +195,16 @@ impl Walk<'_> {
         if DYNAMIC.contains(&name) {
             self.opaque(OpaqueReason::DynamicSql(name.to_owned()));
         }
-        let prefixed = UNTRUSTED_PREFIXES.iter().any(|p| name.starts_with(p));
-        if UNTRUSTED.contains(&name) || (prefixed && !TRUSTED.contains(&name)) {
+        if is_untrusted(name) {
             self.opaque(OpaqueReason::UntrustedFunction(name.to_owned()));
         }
-        match self.user_function(schema, name) {
-            Some(schema) => {
-                self.facts.functions.insert(format!("{schema}.{name}"));
-                self.opaque(OpaqueReason::UntrustedFunction(format!("{schema}.{name}")));
-            }
+        self.see_call(name);
+        let reached = self.user_functions(schema, name);
+        for function in &reached {
+            self.run(*function);
+        }
+        match reached.first() {
+            Some(_) => {}
             None if !is_system_schema(schema) => {
                 self.facts.functions.insert(format!("{schema}.{name}"));
                 self.opaque(OpaqueReason::UntrustedFunction(format!("{schema}.{name}")));
@@ -210,8 +227,8 @@ impl Walk<'_> {
         self.facts.functions.insert(format!("{schema}.{name}"));
     }
 
-    /// The schema of a user's function that a call may reach.
-    fn user_function(&self, schema: &str, name: &str) -> Option<String> {
+    /// The functions that users made and that a call may reach.
+    fn user_functions(&self, schema: &str, name: &str) -> Vec<u32> {
         let path = self.names.path();
         let reaches = |f: &&writ_model::Function| {
             let user = f.oid >= FIRST_USER_OID || !is_system_schema(&f.schema);
@@ -222,31 +239,19 @@ impl Walk<'_> {
             };
             user && visible
         };
-        let found = self.catalog.functions_named(name).find(reaches);
-        found.map(|f| f.schema.clone())
+        self.catalog.functions_named(name).filter(reaches).map(|f| f.oid).collect()
     }
 
     /// Whether `name` after a row, as in `t.name` or `(row).name`, can be a function; notes it.
     pub(crate) fn attribute_function(&mut self, name: &str) -> bool {
-        if let Some(schema) = self.user_function("", name) {
-            self.facts.functions.insert(format!("{schema}.{name}"));
-            self.opaque(OpaqueReason::UntrustedFunction(format!("{schema}.{name}")));
-            return true;
-        }
         if name == "current_setting" {
             self.current_setting(&[]);
         }
-        self.catalog.functions_named(name).any(|f| is_system_schema(&f.schema))
-    }
-
-    /// An operator name as written: one of another schema calls that schema's function.
-    pub(crate) fn operator(&mut self, name: &[pg_query::Node]) {
-        let name = parse::strings(name);
-        if let [schema, operator] = name.as_slice()
-            && schema != "pg_catalog"
-        {
-            let name = format!("operator {schema}.{operator}");
-            self.opaque(OpaqueReason::UntrustedFunction(name));
+        let reached = self.user_functions("", name);
+        for function in &reached {
+            self.run(*function);
         }
+        !reached.is_empty()
+            || self.catalog.functions_named(name).any(|f| is_system_schema(&f.schema))
     }
 }

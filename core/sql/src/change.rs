@@ -45,7 +45,8 @@ impl Walk<'_> {
             }
         }
         for alias in names {
-            if self.levels.last().is_some_and(|l| l.entries.iter().all(|e| e.alias != alias)) {
+            // A rule's OLD and NEW come first.
+            if self.entry(None, &alias).is_none() {
                 let entry = Entry { alias, unqualified: false, ..target.clone() };
                 self.push(entry);
             }
@@ -101,7 +102,11 @@ impl Walk<'_> {
             let (found, entry) = walk.target(relation);
             let mut columns = assigned(&insert.cols);
             if columns.is_empty() {
+                // Columns without a value at the end of the list get their defaults.
+                walk.see_defaults();
                 columns = all_columns(found.as_ref());
+                // Columns without a value take their default.
+                columns.truncate(values_of(insert.select_stmt.as_deref()));
             }
             for column in &mut insert.cols {
                 subscripts(walk, column);
@@ -114,6 +119,10 @@ impl Walk<'_> {
                 columns.extend(assigned(&conflict.target_list));
                 conflict.target_list.children(walk);
                 conflict.where_clause.children(walk);
+                // RETURNING does not see it; a target may have that name.
+                if let Some(level) = walk.levels.last_mut() {
+                    level.entries.pop();
+                }
             }
             walk.write_target(found.as_ref(), &entry, &columns);
             walk.returning(insert.returning_clause.as_mut(), &entry);
@@ -162,7 +171,9 @@ impl Walk<'_> {
             let Some(relation) = delete.relation.as_ref() else { return };
             let (found, entry) = walk.target(relation);
             walk.bound(delete.where_clause.as_deref(), found.as_ref());
+            let before = std::mem::replace(&mut walk.removing, true);
             walk.write_target(found.as_ref(), &entry, &all_columns(found.as_ref()));
+            walk.removing = before;
             walk.push(entry.clone());
             for item in &mut delete.using_clause {
                 walk.range(item);
@@ -217,6 +228,36 @@ fn column_of(entry: &Entry, column: &str) -> Node {
             val: Some(Box::new(Node { node: Some(NodeEnum::ColumnRef(reference)) })),
             location: 0,
         }))),
+    }
+}
+
+/// How many values each row of an INSERT's query has at most.
+fn values_of(query: Option<&Node>) -> usize {
+    let Some(query) = query else { return 0 };
+    let Some(NodeEnum::SelectStmt(select)) = &query.node else { return usize::MAX };
+    let row: Vec<Option<&Node>> = match select.values_lists.first().map(|row| &row.node) {
+        Some(Some(NodeEnum::List(row))) => row.items.iter().map(Some).collect(),
+        _ => select.target_list.iter().map(value_of).collect(),
+    };
+    let known = !row.is_empty() && row.iter().all(|value| value.is_some_and(is_one));
+    if known { row.len() } else { usize::MAX }
+}
+
+fn value_of(target: &Node) -> Option<&Node> {
+    match &target.node {
+        Some(NodeEnum::ResTarget(target)) => target.val.as_deref(),
+        _ => None,
+    }
+}
+
+/// Whether an expression in a list stands for one value: `*` stands for any number.
+fn is_one(value: &Node) -> bool {
+    match &value.node {
+        Some(NodeEnum::ColumnRef(column)) => column.fields.last().and_then(parse::string).is_some(),
+        Some(NodeEnum::AIndirection(access)) => {
+            !access.indirection.iter().any(|i| matches!(i.node, Some(NodeEnum::AStar(_))))
+        }
+        _ => true,
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) trait Visitor {
     fn range_var(&mut self, relation: &mut pb::RangeVar);
     /// A query that is a field, not a node.
     fn select(&mut self, select: &mut pb::SelectStmt);
+    /// A type that is named, wherever that is.
+    fn type_name(&mut self, _name: &pb::TypeName) {}
 }
 
 /// Calls the visitor for each thing one step below.
@@ -39,6 +41,25 @@ impl Children for pb::SelectStmt {
     }
 }
 
+impl Children for pb::TypeName {
+    fn children(&mut self, visitor: &mut dyn Visitor) {
+        visitor.type_name(self);
+        let pb::TypeName {
+            names,
+            typmods,
+            array_bounds,
+            type_oid: _,
+            setof: _,
+            pct_type: _,
+            typemod: _,
+            location: _,
+        } = self;
+        names.children(visitor);
+        typmods.children(visitor);
+        array_bounds.children(visitor);
+    }
+}
+
 impl<T: Children> Children for Vec<T> {
     fn children(&mut self, visitor: &mut dyn Visitor) {
         self.iter_mut().for_each(|item| item.children(visitor));
@@ -57,8 +78,79 @@ impl<T: Children> Children for Box<T> {
     }
 }
 
+/// Makes two trees comparable: what they mean stays, where it stood in the text goes.
+pub(crate) trait Places {
+    /// Sets every place in a text to zero.
+    fn forget_places(&mut self);
+}
+
+impl Places for Node {
+    fn forget_places(&mut self) {
+        if let Some(inner) = &mut self.node {
+            inner.forget_places();
+        }
+    }
+}
+
+impl Places for pb::RangeVar {
+    fn forget_places(&mut self) {
+        // Its alias is names alone.
+        self.location = 0;
+    }
+}
+
+impl Places for pb::TypeName {
+    fn forget_places(&mut self) {
+        self.location = 0;
+        for list in [&mut self.names, &mut self.typmods, &mut self.array_bounds] {
+            list.forget_places();
+        }
+    }
+}
+
+impl Places for pb::SelectStmt {
+    fn forget_places(&mut self) {
+        select_fields(self);
+    }
+}
+
+impl<T: Places> Places for Vec<T> {
+    fn forget_places(&mut self) {
+        self.iter_mut().for_each(Places::forget_places);
+    }
+}
+
+impl<T: Places> Places for Option<T> {
+    fn forget_places(&mut self) {
+        self.iter_mut().for_each(Places::forget_places);
+    }
+}
+
+impl<T: Places> Places for Box<T> {
+    fn forget_places(&mut self) {
+        (**self).forget_places();
+    }
+}
+
+/// Sets `value` to zero where the name of its field is that of a place.
+fn forget<T: 'static>(field: &str, value: &mut T) {
+    let place = field.contains("location")
+        || matches!(field, "stmt_len" | "list_start" | "list_end")
+        || matches!(field, "rexpr_list_start" | "rexpr_list_end");
+    if place && let Some(place) = (value as &mut dyn std::any::Any).downcast_mut::<i32>() {
+        *place = 0;
+    }
+}
+
 macro_rules! children {
     ($($name:ident: $($field:ident)* | $($plain:ident)*;)*) => {$(
+        impl Places for pb::$name {
+            fn forget_places(&mut self) {
+                let pb::$name { $($field,)* $($plain,)* } = self;
+                $($field.forget_places();)*
+                $(forget(stringify!($plain), $plain);)*
+            }
+        }
         impl Children for pb::$name {
             fn children(&mut self, visitor: &mut dyn Visitor) {
                 let pb::$name { $($field,)* $($plain: _,)* } = self;
@@ -97,7 +189,68 @@ macro_rules! descend {
             }
             Ok(())
         }
+
+        impl Places for NodeEnum {
+            fn forget_places(&mut self) {
+                match self {
+                    NodeEnum::Integer(_)
+                    | NodeEnum::Float(_)
+                    | NodeEnum::Boolean(_)
+                    | NodeEnum::String(_)
+                    | NodeEnum::BitString(_) => {}
+                    NodeEnum::AConst(constant) => constant.location = 0,
+                    $(NodeEnum::$clause(inner) => inner.forget_places(),)*
+                    $(NodeEnum::$statement(inner) => inner.forget_places(),)*
+                    // No raw parse tree has them: two that did would compare with their places.
+                    $(NodeEnum::$analysed(_) => {})*
+                }
+            }
+        }
     };
+}
+
+fn select_fields(select: &mut pb::SelectStmt) {
+    let pb::SelectStmt {
+        distinct_clause,
+        into_clause,
+        target_list,
+        from_clause,
+        where_clause,
+        group_clause,
+        group_distinct: _,
+        having_clause,
+        window_clause,
+        values_lists,
+        sort_clause,
+        limit_offset,
+        limit_count,
+        limit_option: _,
+        locking_clause,
+        with_clause,
+        op: _,
+        all: _,
+        larg,
+        rarg,
+    } = select;
+    for list in [
+        distinct_clause,
+        target_list,
+        from_clause,
+        group_clause,
+        window_clause,
+        values_lists,
+        sort_clause,
+        locking_clause,
+    ] {
+        list.forget_places();
+    }
+    for node in [where_clause, having_clause, limit_offset, limit_count] {
+        node.forget_places();
+    }
+    into_clause.forget_places();
+    with_clause.forget_places();
+    larg.forget_places();
+    rarg.forget_places();
 }
 
 descend! {
@@ -192,7 +345,6 @@ children! {
     SetToDefault: xpr | type_id type_mod collation location;
     CurrentOfExpr: xpr | cvarno cursor_name cursor_param;
     JoinExpr: larg rarg using_clause join_using_alias quals alias | jointype is_natural rtindex;
-    TypeName: names typmods array_bounds | type_oid setof pct_type typemod location;
     ColumnRef: fields | location;
     ParamRef: | number location;
     AExpr: name lexpr rexpr | kind rexpr_list_start rexpr_list_end location;

@@ -26,6 +26,8 @@ impl Walk<'_> {
                 if let Some(relation) = &view.view {
                     self.define(relation);
                 }
+                // A view over a temporary relation is temporary without saying so.
+                self.effect(SessionEffect::Names);
                 self.persist(|walk| view.query.children(walk));
                 self.definitions_change();
             }
@@ -58,9 +60,13 @@ impl Walk<'_> {
         match node.node.as_mut() {
             Some(NodeEnum::RenameStmt(rename)) => {
                 self.kind(Kind::Alter);
-                self.altered(rename.relation.as_ref(), true);
+                if !self.is_index(rename.rename_type(), rename.relation.as_ref()) {
+                    self.altered(rename.relation.as_ref(), true);
+                }
                 self.named(rename.object.as_deref());
                 self.facts.defines.insert(rename.newname.clone());
+                // A schema of the search path, or a temporary relation.
+                self.effect(SessionEffect::Names);
                 self.definitions_change();
             }
             Some(NodeEnum::AlterObjectSchemaStmt(alter)) => {
@@ -127,10 +133,15 @@ impl Walk<'_> {
                 self.mention_one(parent);
             }
         }
+        // What is made next may have the bare name of what is copied here.
+        let likes = |n: &&mut Node| matches!(n.node, Some(NodeEnum::TableLikeClause(_)));
+        create.table_elts.iter_mut().filter(likes).for_each(|like| self.element(like));
         if let Some(relation) = &create.relation {
             self.define(relation);
         }
-        self.elements(&mut create.table_elts);
+        self.loose(|walk| {
+            create.table_elts.iter_mut().filter(|n| !likes(n)).for_each(|e| walk.element(e));
+        });
         self.elements(&mut create.constraints);
         self.loose(|walk| {
             create.partbound.children(walk);
@@ -237,6 +248,9 @@ impl Walk<'_> {
     fn alter_table(&mut self, alter: &mut pb::AlterTableStmt) {
         use pb::AlterTableType as T;
         self.kind(Kind::Alter);
+        if self.is_index(alter.objtype(), alter.relation.as_ref()) {
+            return self.definitions_change();
+        }
         let relation = alter.relation.clone();
         let found = self.altered(relation.as_ref(), false);
         for command in &mut alter.cmds {
@@ -283,12 +297,27 @@ impl Walk<'_> {
         self.definitions_change();
     }
 
+    /// Whether a statement changes an index, which the snapshot leaves out; notes its name.
+    fn is_index(&mut self, kind: pb::ObjectType, relation: Option<&pb::RangeVar>) -> bool {
+        let Some(relation) = relation.filter(|_| kind == pb::ObjectType::ObjectIndex) else {
+            return false;
+        };
+        self.facts.defines.insert(relation.relname.clone());
+        // ALTER INDEX … RENAME takes tables too.
+        self.names.resolve(self.catalog, &relation.schemaname, &relation.relname)
+            == crate::names::Resolved::Unknown
+    }
+
     /// Notes an altered relation. `renames`: its columns may go by other names afterwards.
     fn altered(&mut self, relation: Option<&pb::RangeVar>, renames: bool) -> Option<Relation> {
         let relation = relation?;
         self.facts.defines.insert(relation.relname.clone());
         let found = self.mention_one(relation)?;
-        self.write(&found, &[], false);
+        if self.planning {
+            self.read(&found, &[], false);
+        } else {
+            self.note_altered(&found);
+        }
         if renames {
             self.reads_rows(Some(&found), &all_columns(Some(&found)));
         }
@@ -309,8 +338,26 @@ impl Walk<'_> {
         self.facts.defines.insert(name);
     }
 
+    /// Whether all that goes is the session's own temporary relations, as with DISCARD TEMP.
+    fn drops_own(&self, drop: &pb::DropStmt) -> bool {
+        let known = !self.names_changed && !self.definitions_changed;
+        let own = |object: &Node| {
+            let Some(NodeEnum::List(list)) = &object.node else { return false };
+            let found = match parse::strings(&list.items).as_slice() {
+                [name] => self.names.resolve(self.catalog, "", name),
+                [schema, name] => self.names.resolve(self.catalog, schema, name),
+                _ => return false,
+            };
+            found == crate::names::Resolved::Temporary
+        };
+        known
+            && is_relation(drop.remove_type())
+            && drop.behavior() != pb::DropBehavior::DropCascade
+            && drop.objects.iter().all(own)
+    }
+
     fn drop(&mut self, drop: &pb::DropStmt) {
-        self.kind(Kind::Drop);
+        self.kind(if self.drops_own(drop) { Kind::Discard } else { Kind::Drop });
         for object in &drop.objects {
             self.named(Some(object));
             let Some(NodeEnum::List(list)) = &object.node else { continue };
@@ -346,6 +393,12 @@ impl Walk<'_> {
                         create.sql_body.children(walk);
                     });
                 });
+                self.definitions_change();
+            }
+            Some(NodeEnum::CreateSchemaStmt(create)) if !create.schema_elts.is_empty() => {
+                self.kind(Kind::Create);
+                self.effect(SessionEffect::Names);
+                create.schema_elts.iter_mut().for_each(|element| self.statement(element));
                 self.definitions_change();
             }
             Some(NodeEnum::CreateStatsStmt(stats)) => {
@@ -433,8 +486,11 @@ impl Walk<'_> {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(rule.rulename.clone());
                 let table = rule.relation.clone();
-                if let Some(table) = &table {
-                    self.mention_one(table);
+                if let Some(found) = table.as_ref().and_then(|t| self.mention_one(t)) {
+                    if self.masks.is_none() {
+                        // OLD and NEW are rows of a view, and so of what is below it.
+                        self.follow_view(&found);
+                    }
                 }
                 self.over(table.as_ref(), |walk| {
                     rule.where_clause.children(walk);
@@ -445,6 +501,8 @@ impl Walk<'_> {
             }
             _ => {}
         }
+        // A temporary table with triggers or rules runs code.
+        self.effect(SessionEffect::Names);
         self.definitions_change();
     }
 }

@@ -8,26 +8,36 @@
 //! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
+mod behind;
+mod below;
+mod bodies;
 mod bounds;
 mod calls;
 mod change;
 mod children;
 mod ddl;
+mod derived;
+mod guard;
 mod kind_documents;
 mod kind_keyed;
 mod kind_values;
 mod kinds;
 mod limits;
+mod lineage;
 mod mask;
 mod names;
+mod oracles;
+mod outputs;
 mod parse;
 mod query;
 mod scope;
 mod session;
+mod stored;
 mod system;
 mod utility;
 mod walk;
 
+pub use derived::{DerivedColumn, derived_columns};
 pub use kind_keyed::MASK_KEY_SETTINGS;
 pub use limits::{NESTING_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
 pub use names::Names;
@@ -37,8 +47,10 @@ use pg_query::protobuf as pb;
 use writ_model::facts::SessionEffect;
 use writ_model::{Catalog, ColumnMasks, OpaqueReason, StatementFacts, StatementKind};
 
-use limits::Depth;
 use walk::Walk;
+
+/// By how much the rewrite of a relation that is no view is deeper than its name, in levels of the tree.
+const REWRITE_LEVELS: usize = 16;
 
 /// What a text does, and the text, which the rewrite starts from again.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,21 +68,29 @@ pub enum Rewrite {
     Text(String),
 }
 
+/// Whether an error that quotes a row of this relation would show a masked value.
+#[must_use]
+pub fn rows_are_masked(catalog: &Catalog, masks: &ColumnMasks, schema: &str, name: &str) -> bool {
+    mask::rows_are(catalog, masks, schema, name)
+}
+
 /// Analyses a text. Never fails: what is not known is in [`StatementFacts::opaque`].
 #[must_use]
 pub fn analyze(text: &str, catalog: &Catalog, names: &Names) -> Analysis {
-    let facts = parse::with_stack(text, |depth| facts_of(text, catalog, names, depth))
-        .unwrap_or_else(|why| StatementFacts {
-            kinds: [StatementKind::Unknown].into(),
-            statements: 1,
-            opaque: [why].into(),
-            session: [
-                SessionEffect::Names,
-                SessionEffect::Definitions,
-                SessionEffect::TransactionEnd,
-            ]
-            .into(),
-            ..StatementFacts::default()
+    let facts =
+        parse::with_stack(text, 0, || facts_of(text, catalog, names)).unwrap_or_else(|why| {
+            StatementFacts {
+                kinds: [StatementKind::Unknown].into(),
+                statements: 1,
+                opaque: [why].into(),
+                session: [
+                    SessionEffect::Names,
+                    SessionEffect::Definitions,
+                    SessionEffect::TransactionEnd,
+                ]
+                .into(),
+                ..StatementFacts::default()
+            }
         });
     Analysis { text: text.to_owned(), facts }
 }
@@ -80,16 +100,18 @@ fn facts_of(
     text: &str,
     catalog: &Catalog,
     names: &Names,
-    depth: Depth,
 ) -> Result<Option<StatementFacts>, OpaqueReason> {
     if !names.standard_conforming_strings && text.contains('\\') {
         let why = "a backslash while standard_conforming_strings is off".to_owned();
         return Err(OpaqueReason::Session(why));
     }
     let mut tree = parse::parse(text)?;
+    let lineage = lineage::of(&tree, catalog, names);
     let mut walk = Walk::new(catalog, names, None);
-    walk.depth = depth;
+    walk.facts.lineage = lineage;
+    let counted = guard::note(&tree, catalog, names, &mut walk.facts);
     walk_all(&mut walk, &mut tree);
+    walk.facts.uncounted_changes |= walk.changes > counted;
     Ok((!walk.too_deep).then(|| walk.into_facts()))
 }
 
@@ -104,6 +126,7 @@ fn walk_all(walk: &mut Walk<'_>, tree: &mut pb::ParseResult) {
         walk.names_changed |= session.contains(&SessionEffect::Names)
             || session.contains(&SessionEffect::TransactionEnd);
     }
+    walk.settle();
     if walk.facts.statements == 0 {
         walk.facts.kinds.insert(StatementKind::Empty);
     }
@@ -123,6 +146,13 @@ impl Analysis {
         !masks.is_empty() && mask::touched(catalog, masks, &self.facts)
     }
 
+    /// The constraints through which the text can ask about masked values (E3), each as a reason for policy to judge:
+    /// no rewrite can keep a UNIQUE from answering.
+    #[must_use]
+    pub fn oracles(&self, catalog: &Catalog, masks: &ColumnMasks) -> Vec<OpaqueReason> {
+        oracles::of(catalog, masks, &self.facts).into_iter().map(OpaqueReason::Oracle).collect()
+    }
+
     /// The text that reads masked values in place of masked columns (E3). `catalog` and `names` must
     /// be those of the analysis. Errors where no sound rewrite is known; nothing may run then.
     pub fn rewrite(
@@ -139,18 +169,17 @@ impl Analysis {
         if let Some(reason) = self.facts.opaque.iter().find(unseen) {
             return Err(reason.clone());
         }
-        parse::with_stack(&self.text, |depth| {
-            if depth == Depth::Shallow {
-                // The rewrite is deeper than the text.
-                return Ok(None);
-            }
+        parse::with_stack(&self.text, REWRITE_LEVELS, || {
             let mut tree = parse::parse(&self.text)?;
             let mut walk = Walk::new(catalog, names, Some(masks));
             walk_all(&mut walk, &mut tree);
+            if walk.too_deep {
+                return Ok(None);
+            }
             if let Some(reason) = walk.refusal.take() {
                 return Err(reason);
             }
-            parse::print(&tree).map(Rewrite::Text).map(Some)
+            parse::print(tree).map(Rewrite::Text).map(Some)
         })
     }
 }

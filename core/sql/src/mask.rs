@@ -42,6 +42,15 @@ pub(crate) fn touched(catalog: &Catalog, masks: &ColumnMasks, facts: &StatementF
     })
 }
 
+/// Whether a row of the relation, as an error may quote it, holds something masked. A relation that the snapshot
+/// does not have may hold anything, unless it is the session's own temporary one.
+pub(crate) fn rows_are(catalog: &Catalog, masks: &ColumnMasks, schema: &str, name: &str) -> bool {
+    if masks.is_empty() || schema.starts_with("pg_temp") {
+        return false;
+    }
+    catalog.relation(schema, name).is_none_or(|found| !of(catalog, masks, found, false).is_empty())
+}
+
 /// The node that stands for `relation` with its masked columns replaced. `inner` is the query of a
 /// view that is put in its place.
 pub(crate) fn subselect(

@@ -12,6 +12,8 @@ pub struct Names {
     pub role: String,
     /// The relations of the session's temporary schema.
     pub temp_relations: Vec<String>,
+    /// Those of them that run something of their own: views, and tables with triggers or rules.
+    pub temp_active: Vec<String>,
     /// The setting of that name. With `off` a backslash quotes in plain strings.
     pub standard_conforming_strings: bool,
 }
@@ -22,6 +24,7 @@ impl Default for Names {
             search_path: vec!["public".to_owned()],
             role: String::new(),
             temp_relations: Vec::new(),
+            temp_active: Vec::new(),
             standard_conforming_strings: true,
         }
     }

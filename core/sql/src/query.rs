@@ -8,7 +8,7 @@ use crate::children::{Children, Visitor};
 use crate::names::Resolved;
 use crate::scope::{Entry, Level, Source};
 use crate::walk::Walk;
-use crate::{mask, parse};
+use crate::{mask, outputs, parse};
 
 pub(crate) fn alias_of(alias: Option<&pb::Alias>) -> (&str, Vec<String>) {
     alias.map_or(("", Vec::new()), |a| (a.aliasname.as_str(), parse::strings(&a.colnames)))
@@ -24,7 +24,7 @@ impl Walk<'_> {
         self.levels.pop();
     }
 
-    fn outputs(&mut self, work: impl FnOnce(&mut Self)) {
+    pub(crate) fn outputs(&mut self, work: impl FnOnce(&mut Self)) {
         let set = |walk: &mut Self, on| {
             if let Some(level) = walk.levels.last_mut() {
                 level.outputs = on;
@@ -43,6 +43,9 @@ impl Walk<'_> {
             if let Some(into) = select.into_clause.as_mut() {
                 walk.note_into(into);
             }
+            if select.larg.is_some() || !select.values_lists.is_empty() {
+                walk.see_mixing();
+            }
             // The arms of a set operation are queries of their own.
             select.larg.children(walk);
             select.rarg.children(walk);
@@ -54,11 +57,10 @@ impl Walk<'_> {
             select.where_clause.children(walk);
             select.having_clause.children(walk);
             select.window_clause.children(walk);
-            walk.outputs(|walk| {
-                select.distinct_clause.children(walk);
-                select.group_clause.children(walk);
-                select.sort_clause.children(walk);
-            });
+            let names = outputs::sure(select);
+            walk.ordered(&mut select.distinct_clause, &names);
+            walk.grouped(&mut select.group_clause, &names);
+            walk.ordered(&mut select.sort_clause, &names);
             select.limit_offset.children(walk);
             select.limit_count.children(walk);
             walk.locking(&select.locking_clause);
@@ -91,7 +93,7 @@ impl Walk<'_> {
         if clause.recursive {
             for cte in &clause.ctes {
                 if let Some(NodeEnum::CommonTableExpr(cte)) = &cte.node {
-                    self.ctes.push(cte.ctename.clone());
+                    self.ctes.push((cte.ctename.clone(), columns_of(cte)));
                 }
             }
         }
@@ -100,6 +102,7 @@ impl Walk<'_> {
                 self.opaque(OpaqueReason::UnknownNode("WITH".into()));
                 continue;
             };
+            let columns = columns_of(cte);
             if let Some(query) = cte.ctequery.as_mut() {
                 // The names in SEARCH and CYCLE are columns of the CTE itself.
                 self.node(query);
@@ -107,7 +110,7 @@ impl Walk<'_> {
             if let Some(cycle) = cte.cycle_clause.as_mut() {
                 cycle.children(self);
             }
-            self.ctes.push(cte.ctename.clone());
+            self.ctes.push((cte.ctename.clone(), columns));
         }
     }
 
@@ -144,21 +147,22 @@ impl Walk<'_> {
             }
             Some(NodeEnum::RangeSubselect(subselect)) => {
                 let lateral = subselect.lateral;
+                let columns = outputs::sure_of(subselect.subquery.as_deref());
                 self.hiding(!lateral, |walk| subselect.subquery.children(walk));
-                self.push_derived(subselect.alias.as_ref(), "");
+                self.push_derived(subselect.alias.as_ref(), "", columns);
             }
             Some(NodeEnum::RangeFunction(function)) => {
                 function.functions.children(self);
                 let name = function_name(&function.functions);
-                self.push_derived(function.alias.as_ref(), &name);
+                self.push_derived(function.alias.as_ref(), &name, Vec::new());
             }
             Some(NodeEnum::RangeTableFunc(table)) => {
                 table.children(self);
-                self.push_derived(table.alias.as_ref(), "xmltable");
+                self.push_derived(table.alias.as_ref(), "xmltable", Vec::new());
             }
             Some(NodeEnum::JsonTable(table)) => {
                 table.children(self);
-                self.push_derived(table.alias.as_ref(), "json_table");
+                self.push_derived(table.alias.as_ref(), "json_table", Vec::new());
             }
             Some(NodeEnum::RangeTableSample(sample)) => {
                 if let Some(relation) = sample.relation.as_mut() {
@@ -190,9 +194,12 @@ impl Walk<'_> {
         }
     }
 
-    fn push_derived(&mut self, alias: Option<&pb::Alias>, name: &str) {
-        let (alias, _) = alias_of(alias);
-        self.push(Entry::derived(if alias.is_empty() { name } else { alias }));
+    /// `columns`: those that it surely has, where its alias does not rename them.
+    fn push_derived(&mut self, alias: Option<&pb::Alias>, name: &str, columns: Vec<String>) {
+        let (alias, renames) = alias_of(alias);
+        let sure = if renames.is_empty() { columns } else { renames };
+        let name = if alias.is_empty() { name } else { alias };
+        self.push(Entry { source: Source::Derived(sure), ..Entry::derived(name) });
     }
 
     fn join(&mut self, join: &mut pb::JoinExpr) {
@@ -217,6 +224,9 @@ impl Walk<'_> {
         for column in parse::strings(&join.using_clause) {
             self.join_column(left, &column);
             self.join_column(right, &column);
+        }
+        if join.is_natural || !join.using_clause.is_empty() {
+            self.operator_named("=");
         }
         if join.is_natural {
             self.natural(left, right);
@@ -275,9 +285,9 @@ impl Walk<'_> {
     fn scan(&mut self, relation: &mut pb::RangeVar) -> Option<NodeEnum> {
         let (alias, renames) = alias_of(relation.alias.as_ref());
         let alias = alias.to_owned();
-        if relation.schemaname.is_empty() && self.ctes.contains(&relation.relname) {
-            let name = if alias.is_empty() { &relation.relname } else { &alias };
-            self.push(Entry::derived(name));
+        let cte = self.ctes.iter().rev().find(|cte| cte.0 == relation.relname);
+        if let (true, Some((name, columns))) = (relation.schemaname.is_empty(), cte.cloned()) {
+            self.push_derived(relation.alias.as_ref(), &name, columns);
             return None;
         }
         let mut replacement = None;
@@ -363,11 +373,15 @@ impl Walk<'_> {
             self.refuse(format!("{}.{}: a definition would store it", found.schema, found.name));
             return None;
         }
-        if reaches && found.kind != RelationKind::View {
+        let stored = found.kind != RelationKind::View;
+        if reaches && stored && self.closed_store(found, masks) {
             self.refuse(format!("{}.{} stores masked values", found.schema, found.name));
             return None;
         }
-        let inner = match (&found.definition, reaches) {
+        if masked.is_empty() && stored {
+            return None;
+        }
+        let inner = match (&found.definition, reaches && !stored) {
             (Some(definition), true) => match self.expand_view(found, definition) {
                 Ok(select) => Some(select),
                 Err(reason) => {
@@ -385,6 +399,12 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// The columns that a CTE surely has.
+fn columns_of(cte: &pb::CommonTableExpr) -> Vec<String> {
+    let named = parse::strings(&cte.aliascolnames);
+    if named.is_empty() { outputs::sure_of(cte.ctequery.as_deref()) } else { named }
 }
 
 fn function_name(functions: &[Node]) -> String {

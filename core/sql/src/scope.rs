@@ -18,8 +18,9 @@ pub(crate) enum Source {
         /// Whether only this relation is meant, without its children.
         only: bool,
     },
-    /// A subquery, CTE or function: what it reads was counted where it was written.
-    Derived,
+    /// A subquery, CTE or function: what it reads was counted where it was written. It surely has
+    /// these columns, and maybe others.
+    Derived(Vec<String>),
     /// A derived entry of these columns and no others.
     Known(Vec<String>),
 }
@@ -70,7 +71,7 @@ impl Entry {
             alias: alias.to_owned(),
             schema: String::new(),
             renames: Vec::new(),
-            source: Source::Derived,
+            source: Source::Derived(Vec::new()),
             target: false,
             replaced: false,
             oid: None,
@@ -107,7 +108,8 @@ impl Entry {
     /// What `name` means here.
     pub(crate) fn hit(&self, name: &str) -> Hit {
         match &self.source {
-            Source::Derived => Hit::Maybe,
+            Source::Derived(sure) if sure.iter().any(|c| c == name) => Hit::Derived,
+            Source::Derived(_) => Hit::Maybe,
             Source::Known(columns) => {
                 if columns.iter().any(|c| c == name) {
                     Hit::Derived

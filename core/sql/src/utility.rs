@@ -250,11 +250,17 @@ impl Walk<'_> {
             }
             Some(NodeEnum::RefreshMatViewStmt(refresh)) => {
                 self.kind(Kind::Maintenance);
+                // CONCURRENTLY makes the session's temporary schema.
+                self.effect(SessionEffect::Names);
                 if let Some(relation) = &refresh.relation
                     && let Resolved::Relation(found) = self.resolve(relation)
                 {
                     let found = found.clone();
                     self.write(&found, &all_columns(Some(&found)), true);
+                    if self.masks.is_none() {
+                        // The query runs again; its rows stay in the server.
+                        self.follow_view(&found);
+                    }
                 }
             }
             Some(NodeEnum::LoadStmt(_)) => self.kind(Kind::Server),

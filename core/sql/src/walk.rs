@@ -9,11 +9,11 @@ use writ_model::{
     Catalog, ColumnMasks, OpaqueReason, Relation, RelationUse, StatementFacts, StatementKind,
 };
 
+use crate::change::all_columns;
 use crate::children::{Children, Visitor, descend};
-use crate::limits::Depth;
 use crate::names::{Names, Resolved};
 use crate::scope::{Entry, Hit, Level, SYSTEM_COLUMNS, Source, family};
-use crate::{mask, parse, system};
+use crate::{behind, bodies, mask, parse, system};
 
 /// Views over views are followed this deep.
 const VIEW_DEPTH_MAX: usize = 16;
@@ -35,7 +35,8 @@ pub(crate) struct Walk<'a> {
     reads: Uses,
     writes: Uses,
     pub(crate) levels: Vec<Level>,
-    pub(crate) ctes: Vec<String>,
+    /// The names of the CTEs in scope, and what their output surely has.
+    pub(crate) ctes: Vec<(String, Vec<String>)>,
     /// Whether changes are only planned: EXPLAIN without ANALYZE.
     pub(crate) planning: bool,
     /// The first reason why the rewrite cannot be sound.
@@ -54,15 +55,19 @@ pub(crate) struct Walk<'a> {
     replacement: Option<NodeEnum>,
     /// Whether the walk is in a RETURNING list.
     pub(crate) returning: bool,
-    /// The stack that the walk runs on.
-    pub(crate) depth: Depth,
     /// Whether the stack was too small to follow a view.
     pub(crate) too_deep: bool,
     comparisons: usize,
-    view_depth: usize,
+    pub(crate) view_depth: usize,
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
     writing_view: bool,
+    /// Whether whole rows go: DELETE.
+    pub(crate) removing: bool,
+    pub(crate) seen: behind::Seen,
+    pub(crate) bodies: bodies::Bodies,
+    /// INSERT, UPDATE, DELETE and MERGE seen, wherever they stand.
+    pub(crate) changes: u32,
 }
 
 impl<'a> Walk<'a> {
@@ -85,13 +90,16 @@ impl<'a> Walk<'a> {
             pinned_setting: None,
             replacement: None,
             returning: false,
-            depth: Depth::Deep,
             too_deep: false,
             comparisons: 0,
             view_depth: 0,
             view_expansions: 0,
             views_seen: BTreeSet::new(),
             writing_view: false,
+            removing: false,
+            seen: behind::Seen::default(),
+            bodies: bodies::Bodies::default(),
+            changes: 0,
         }
     }
 
@@ -105,12 +113,34 @@ impl<'a> Walk<'a> {
         StatementFacts { reads: uses(self.reads), writes: uses(self.writes), ..self.facts }
     }
 
+    /// The oids of the relations that are read.
+    pub(crate) fn read_oids(&self) -> Vec<u32> {
+        self.reads.values().map(|(oid, _)| *oid).collect()
+    }
+
+    /// The oids of the relations that are written, with the columns.
+    pub(crate) fn written(&self) -> Vec<(u32, BTreeSet<String>)> {
+        self.writes.values().cloned().collect()
+    }
+
+    /// Counts what another text reads as read by this one.
+    pub(crate) fn include_reads(&mut self, facts: &StatementFacts) {
+        for read in &facts.reads {
+            let uses = self.reads.entry((read.schema.clone(), read.name.clone())).or_default();
+            uses.0 = read.oid;
+            uses.1.extend(read.columns.iter().cloned());
+        }
+    }
+
     pub(crate) fn opaque(&mut self, reason: OpaqueReason) {
         self.facts.opaque.insert(reason);
     }
 
     pub(crate) fn kind(&mut self, kind: StatementKind) {
         if !self.planning || !kind.changes() {
+            use StatementKind as K;
+            let changes = matches!(kind, K::Insert | K::Update | K::Delete | K::Merge);
+            self.changes = self.changes.saturating_add(u32::from(changes));
             self.facts.kinds.insert(kind);
         }
     }
@@ -144,6 +174,13 @@ impl<'a> Walk<'a> {
             let dot = if schema.is_empty() { "" } else { "." };
             self.opaque(OpaqueReason::UnknownRelation(format!("{schema}{dot}{name}")));
         }
+        if found == Resolved::Temporary && self.names.temp_active.contains(name) {
+            let why = format!(
+                "pg_temp.{name}: a temporary view, or a temporary table with triggers or rules; \
+                 make it permanent, or do without"
+            );
+            self.opaque(OpaqueReason::Session(why));
+        }
         found
     }
 
@@ -161,7 +198,9 @@ impl<'a> Walk<'a> {
     pub(crate) fn read(&mut self, relation: &Relation, columns: &[String], only: bool) {
         for member in family(self.catalog, relation, only) {
             note(&mut self.reads, member, columns);
-            if self.writing_view {
+            if self.writing_view && self.removing {
+                note(&mut self.writes, member, &all_columns(Some(member)));
+            } else if self.writing_view {
                 note(&mut self.writes, member, columns);
             }
         }
@@ -170,26 +209,43 @@ impl<'a> Walk<'a> {
     /// Notes a write of `columns` of a relation and of those that share its rows.
     pub(crate) fn write(&mut self, relation: &Relation, columns: &[String], only: bool) {
         if self.planning {
-            return self.read(relation, &[], only);
+            self.read(relation, &[], only);
+            if self.masks.is_none() {
+                self.follow_view(relation);
+            }
+            return;
         }
         for member in family(self.catalog, relation, only) {
             note(&mut self.writes, member, columns);
-        }
-        if relation.has_triggers {
-            let name = format!("triggers of {}.{}", relation.schema, relation.name);
-            self.opaque(OpaqueReason::UntrustedFunction(name));
+            // A partition's triggers fire whoever names its parent, and a parent's are its own.
+            if member.has_triggers && !self.catalog.knows_behind() {
+                let name = format!("triggers of {}.{}", member.schema, member.name);
+                self.opaque(OpaqueReason::UntrustedFunction(name));
+            }
         }
         if relation.kind == writ_model::RelationKind::View {
-            self.writing_view = true;
-            self.views_seen.remove(&relation.oid);
-            self.follow_view(relation);
-            self.writing_view = false;
+            self.write_below(relation, columns);
         }
+    }
+
+    /// Notes that all that a view reads may be written.
+    pub(crate) fn write_all_below(&mut self, view: &Relation) {
+        self.writing_view = true;
+        self.views_seen.remove(&view.oid);
+        self.follow_view(view);
+        self.writing_view = false;
     }
 
     /// Notes a write of one relation and nothing around it.
     pub(crate) fn note_write(&mut self, relation: &Relation, columns: &[String]) {
         note(&mut self.writes, relation, columns);
+    }
+
+    /// Notes a change of the definition of a relation and of those that share its rows.
+    pub(crate) fn note_altered(&mut self, relation: &Relation) {
+        for member in family(self.catalog, relation, false) {
+            note(&mut self.writes, member, &[]);
+        }
     }
 
     /// Notes a read of a column of an entry; a target's masked columns cannot be read (see `mask`).
@@ -229,7 +285,10 @@ impl<'a> Walk<'a> {
     pub(crate) fn refuse_masked(&mut self, relation: &Relation, columns: &[String], why: &str) {
         let Some(masks) = self.masks else { return };
         let masked = mask::of(self.catalog, masks, relation, false);
-        let view = relation.definition.is_some() && self.view_reaches(relation, masks);
+        let view = relation.definition.is_some()
+            && self.view_reaches(relation, masks)
+            && (relation.kind == writ_model::RelationKind::View
+                || self.closed_store(relation, masks));
         if view || columns.iter().any(|c| masked.contains_key(c)) {
             self.refuse(format!("{}.{}: {why}", relation.schema, relation.name));
         }
@@ -237,10 +296,17 @@ impl<'a> Walk<'a> {
 
     /// Whether a view shows masked columns of the relations below it.
     pub(crate) fn view_reaches(&self, view: &Relation, masks: &ColumnMasks) -> bool {
-        let mut below = Walk::new(self.catalog, &self.names, None);
-        below.follow_view(view);
-        let facts = below.into_facts();
+        let facts = self.facts_below(view);
         !facts.opaque.is_empty() || mask::touched(self.catalog, masks, &facts)
+    }
+
+    /// What a view's definition does.
+    pub(crate) fn facts_below(&self, view: &Relation) -> StatementFacts {
+        let mut below = Walk::new(self.catalog, &self.names, None);
+        below.bodies.session.clone_from(&self.bodies.session);
+        below.follow_view(view);
+        below.settle();
+        below.into_facts()
     }
 
     /// Notes what a view's definition reads.
@@ -261,19 +327,22 @@ impl<'a> Walk<'a> {
         view: &Relation,
         definition: &str,
     ) -> Result<Box<pb::SelectStmt>, OpaqueReason> {
-        if self.depth == Depth::Shallow {
-            self.too_deep = true;
-            return Err(OpaqueReason::Limit("a view on a small stack".into()));
-        }
         self.view_expansions += 1;
         if self.view_depth >= VIEW_DEPTH_MAX || self.view_expansions > VIEW_EXPANSIONS_MAX {
             return Err(OpaqueReason::Limit(format!("views below {} are too many", view.name)));
         }
-        crate::limits::check(definition)?;
+        let levels = crate::limits::check(definition)?;
+        if !parse::fits_here(levels + crate::REWRITE_LEVELS) {
+            self.too_deep = true;
+            return Err(OpaqueReason::Limit("a view on a small stack".into()));
+        }
         let mut select = parse::parse_query(definition)?;
         // The definition's names do not follow the session's search path: see `resolve`.
         let of_definition = Names { search_path: Vec::new(), ..Names::default() };
         let names = std::mem::replace(&mut self.names, of_definition);
+        if self.bodies.session.is_none() {
+            self.bodies.session = Some(names.clone());
+        }
         let levels = std::mem::take(&mut self.levels);
         let ctes = std::mem::take(&mut self.ctes);
         let changed = std::mem::replace(&mut self.names_changed, false);
@@ -426,7 +495,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The nearest entry of that name.
-    fn entry(&self, schema: Option<&str>, alias: &str) -> Option<Entry> {
+    pub(crate) fn entry(&self, schema: Option<&str>, alias: &str) -> Option<Entry> {
         let named = |e: &&Entry| e.alias == alias && schema.is_none_or(|s| s == e.schema);
         let mut visible = self.levels.iter().rev().filter(|l| !l.hidden);
         visible.find_map(|l| l.entries.iter().rev().find(named)).cloned()
@@ -468,6 +537,9 @@ impl Visitor for Walk<'_> {
                 expression.children(self);
             }
             NodeEnum::SubLink(link) => {
+                if link.oper_name.is_empty() && link.testexpr.is_some() {
+                    self.operator_named("=");
+                }
                 self.operator(&link.oper_name);
                 link.children(self);
             }
@@ -475,12 +547,21 @@ impl Visitor for Walk<'_> {
                 self.operator(&sort.use_op);
                 sort.children(self);
             }
+            NodeEnum::CaseExpr(case) => {
+                if case.arg.is_some() {
+                    self.operator_named("=");
+                }
+                self.see_mixing();
+                case.children(self);
+            }
             NodeEnum::AIndirection(access) => {
                 for name in parse::strings(&access.indirection) {
                     self.attribute_function(&name);
                 }
                 access.children(self);
             }
+            // The body of a function, as in `RETURN a + 1`.
+            NodeEnum::ReturnStmt(body) => body.returnval.children(self),
             NodeEnum::SelectStmt(select) => self.select_stmt(select),
             NodeEnum::InsertStmt(insert) => self.insert(insert),
             NodeEnum::UpdateStmt(update) => self.update(update),
@@ -494,6 +575,15 @@ impl Visitor for Walk<'_> {
             | NodeEnum::JsonTable(_)
             | NodeEnum::JoinExpr(_) => self.range(node),
             other => {
+                match other {
+                    NodeEnum::SetToDefault(_) => self.see_defaults(),
+                    NodeEnum::CoalesceExpr(_)
+                    | NodeEnum::MinMaxExpr(_)
+                    | NodeEnum::AArrayExpr(_) => {
+                        self.see_mixing();
+                    }
+                    _ => {}
+                }
                 if let Err(name) = descend(other, self) {
                     self.opaque(OpaqueReason::UnknownNode(name.to_owned()));
                 }
@@ -508,5 +598,9 @@ impl Visitor for Walk<'_> {
 
     fn select(&mut self, select: &mut pb::SelectStmt) {
         self.select_stmt(select);
+    }
+
+    fn type_name(&mut self, name: &pb::TypeName) {
+        self.see_type(name);
     }
 }

@@ -7,58 +7,16 @@
 use serde::Deserialize;
 use writ_model::catalog::{Catalog, Column, Function, Relation, RelationKind, Volatility};
 
+mod behind;
+
 /// Yields one row with one text column: all that [`parse_catalog`] needs, as JSON.
 ///
 /// Rows are arrays in the order of `RelationRow`, `ColumnRow` and `FunctionRow`. Temporary relations are left out:
 /// they belong to one session, which [`NAMES_QUERY`] asks about its own. System views come without definitions.
-/// All functions are listed, the server's own too: a name that neither has is not taken for the server's (E2).
-pub const CATALOG_QUERY: &str = r#"
-SELECT pg_catalog.json_build_object(
-  'server_version_num', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
-  'relations', (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
-        c.oid::pg_catalog.int8, n.nspname, c.relname, c.relkind::pg_catalog.text,
-        pg_catalog.pg_get_userbyid(c.relowner),
-        COALESCE(a.columns, '[]'::pg_catalog.json),
-        CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[])
-              AND n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.name[])
-          THEN pg_catalog.pg_get_viewdef(c.oid) END,
-        COALESCE(p.parents, '[]'::pg_catalog.json),
-        EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
-            WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal)
-          OR EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r
-            WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid
-              AND r.rulename OPERATOR(pg_catalog.<>) '_RETURN'::pg_catalog.name
-              AND r.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
-        c.relrowsecurity, c.reltuples)), '[]'::pg_catalog.json)
-    FROM pg_catalog.pg_class AS c
-    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-    LEFT JOIN (
-      SELECT t.attrelid, pg_catalog.json_agg(pg_catalog.json_build_array(
-          t.attnum, t.attname, pg_catalog.format_type(t.atttypid, t.atttypmod),
-          y.typcategory::pg_catalog.text, t.attnotnull,
-          t.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char") ORDER BY t.attnum) AS columns
-      FROM pg_catalog.pg_attribute AS t
-      JOIN pg_catalog.pg_type AS y ON y.oid OPERATOR(pg_catalog.=) t.atttypid
-      WHERE t.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT t.attisdropped
-      GROUP BY t.attrelid
-    ) AS a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
-    LEFT JOIN (
-      SELECT i.inhrelid, pg_catalog.json_agg(i.inhparent::pg_catalog.int8 ORDER BY i.inhseqno) AS parents
-      FROM pg_catalog.pg_inherits AS i GROUP BY i.inhrelid
-    ) AS p ON p.inhrelid OPERATOR(pg_catalog.=) c.oid
-    WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog."char"[])
-      AND (c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char")
-      AND n.nspname OPERATOR(pg_catalog.<>) 'pg_toast'::pg_catalog.name),
-  'functions', (
-    SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
-        f.oid::pg_catalog.int8, n.nspname, f.proname, l.lanname,
-        f.provolatile::pg_catalog.text, f.prosecdef)), '[]'::pg_catalog.json)
-    FROM pg_catalog.pg_proc AS f
-    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) f.pronamespace
-    JOIN pg_catalog.pg_language AS l ON l.oid OPERATOR(pg_catalog.=) f.prolang)
-)::pg_catalog.text
-"#;
+/// All functions are listed, the server's own too: a name that neither has is not taken for the server's (E2). What
+/// runs behind statements is in `behind`: see that module.
+pub const CATALOG_QUERY: &str =
+    concat!(include_str!("catalog/relations.sql"), include_str!("catalog/behind.sql"));
 
 /// Yields one row with one text column that changes whenever DDL changed what [`CATALOG_QUERY`] would say.
 ///
@@ -110,6 +68,36 @@ SELECT pg_catalog.md5(pg_catalog.concat_ws(' ',
     WHERE y.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
       AND y.typtype OPERATOR(pg_catalog.=) ANY ('{b,d,e,r,m}'::pg_catalog."char"[])
       AND y.typcategory OPERATOR(pg_catalog.<>) 'A'::pg_catalog."char"),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
+      pg_catalog.hashtextextended(o.xmin::pg_catalog.text, o.oid::pg_catalog.int8)))
+    FROM pg_catalog.pg_operator AS o WHERE o.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
+      pg_catalog.hashtextextended(k.xmin::pg_catalog.text, k.oid::pg_catalog.int8)))
+    FROM pg_catalog.pg_cast AS k WHERE k.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
+      pg_catalog.hashtextextended(p.xmin::pg_catalog.text, p.oid::pg_catalog.int8)))
+    FROM pg_catalog.pg_policy AS p WHERE p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
+      pg_catalog.hashtextextended(k.xmin::pg_catalog.text, k.oid::pg_catalog.int8)))
+    FROM pg_catalog.pg_constraint AS k
+    LEFT JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) k.conrelid
+    WHERE k.contype OPERATOR(pg_catalog.=) ANY ('{c,f}'::pg_catalog."char"[])
+      AND k.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+      AND c.relpersistence IS DISTINCT FROM 't'::pg_catalog."char"),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
+      pg_catalog.hashtextextended(x.xmin::pg_catalog.text, x.oid::pg_catalog.int8)))
+    FROM pg_catalog.pg_attrdef AS x
+    JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) x.adrelid
+    WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
+      pg_catalog.hashtextextended(i.xmin::pg_catalog.text, i.indexrelid::pg_catalog.int8)))
+    FROM pg_catalog.pg_index AS i
+    JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
+    WHERE i.indexrelid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+      AND i.indrelid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+      AND (i.indisunique OR i.indisexclusion OR i.indexprs IS NOT NULL)
+      AND c.relnamespace OPERATOR(pg_catalog.<>) 99::pg_catalog.oid
+      AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"),
   (SELECT pg_catalog.string_agg(n.nspname::pg_catalog.text, ',' ORDER BY n.oid)
     FROM pg_catalog.pg_namespace AS n
     WHERE pg_catalog.left(n.nspname::pg_catalog.text, 3) OPERATOR(pg_catalog.<>) 'pg_')
@@ -126,11 +114,17 @@ SELECT CURRENT_USER::pg_catalog.text,
     WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
       AND c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()
       AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog."char"[])),
-  pg_catalog.current_setting('search_path')
+  pg_catalog.current_setting('search_path'),
+  (SELECT COALESCE(pg_catalog.json_agg(c.relname), '[]'::pg_catalog.json)::pg_catalog.text
+    FROM pg_catalog.pg_class AS c
+    WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+      AND c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()
+      AND (c.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal)))
 "#;
 
 /// How many columns [`NAMES_QUERY`] yields.
-const NAMES_COLUMNS: usize = 5;
+const NAMES_COLUMNS: usize = 6;
 
 /// What names mean in one session at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +140,8 @@ pub struct NamesRow {
     pub temp_relations: Vec<String>,
     /// The setting `search_path` as text, fit for `SET search_path TO` elsewhere.
     pub search_path_setting: String,
+    /// Those of the temporary relations that run something of their own: views, and tables with triggers or rules.
+    pub temp_active: Vec<String>,
 }
 
 /// Why an answer about the catalog could not be read.
@@ -190,6 +186,7 @@ struct CatalogJson {
     server_version_num: u32,
     relations: Vec<RelationRow>,
     functions: Vec<FunctionRow>,
+    behind: Option<behind::BehindJson>,
 }
 
 #[derive(Deserialize)]
@@ -215,11 +212,15 @@ struct FunctionRow(u32, String, String, String, String, bool);
 
 /// Reads what [`CATALOG_QUERY`] yields.
 pub fn parse_catalog(json: &str) -> Result<Catalog, CatalogError> {
-    let CatalogJson { server_version_num, relations, functions } =
+    let CatalogJson { server_version_num, relations, functions, behind } =
         serde_json::from_str(json).map_err(json_error)?;
     let relations = relations.into_iter().map(relation).collect::<Result<Vec<_>, _>>()?;
     let functions = functions.into_iter().map(function).collect::<Result<Vec<_>, _>>()?;
-    Ok(Catalog::new(server_version_num, relations, functions))
+    let catalog = Catalog::new(server_version_num, relations, functions);
+    Ok(match behind {
+        Some(behind) => catalog.with_behind(behind.read()?),
+        None => catalog,
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes it so")]
@@ -273,7 +274,7 @@ fn function(row: FunctionRow) -> Result<Function, CatalogError> {
 
 /// Reads the row that [`NAMES_QUERY`] yields, in text format.
 pub fn parse_names(columns: &[Option<&[u8]>]) -> Result<NamesRow, CatalogError> {
-    let [role, search_path, strings, temp_relations, setting] = columns else {
+    let [role, search_path, strings, temp_relations, setting, temp_active] = columns else {
         return Err(CatalogError::Columns { found: columns.len() });
     };
     Ok(NamesRow {
@@ -282,6 +283,7 @@ pub fn parse_names(columns: &[Option<&[u8]>]) -> Result<NamesRow, CatalogError> 
         standard_conforming_strings: text(3, *strings)? == "on",
         temp_relations: serde_json::from_str(text(4, *temp_relations)?).map_err(json_error)?,
         search_path_setting: text(5, *setting)?.to_owned(),
+        temp_active: serde_json::from_str(text(6, *temp_active)?).map_err(json_error)?,
     })
 }
 
@@ -332,7 +334,7 @@ mod tests {
 
     fn names<'a>(temp: &'a str, strings: &'a str) -> [Option<&'a [u8]>; NAMES_COLUMNS] {
         let path = r#"["pg_temp_3","pg_catalog","a\"b"]"#;
-        ["dana", path, strings, temp, "\"a\"\"b\""].map(|text| Some(text.as_bytes()))
+        ["dana", path, strings, temp, "\"a\"\"b\"", temp].map(|text| Some(text.as_bytes()))
     }
 
     #[test]
@@ -341,7 +343,10 @@ mod tests {
         assert_eq!(row.role, "dana");
         assert_eq!(row.search_path, ["pg_temp_3", "pg_catalog", "a\"b"]);
         assert!(!row.standard_conforming_strings);
-        assert_eq!(row.temp_relations, ["orders"]);
+        assert_eq!(
+            (&row.temp_relations, &row.temp_active),
+            (&vec!["orders".to_owned()], &vec!["orders".to_owned()])
+        );
         assert_eq!(row.search_path_setting, "\"a\"\"b\"");
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use writ_audit::EncodedStatement;
 use writ_model::sqlstate::SqlState;
-use writ_model::{Decision, StatementFacts, Timestamp};
+use writ_model::{Decision, HourlyLimit, StatementFacts, Timestamp};
 
 /// Identifies everything but the text that a ruling depends on: epoch, catalog, names. Equal stamps of one gate
 /// mean equal rulings.
@@ -45,20 +45,30 @@ pub struct Ruling {
     pub touched: Arc<[TouchedColumn]>,
     /// Whether bind values stay out of the record, because sensitive columns are involved.
     pub redact_binds: bool,
+    /// Whether the planner was asked before it was decided.
+    pub estimated: bool,
+    /// The rows that it expected.
+    pub expected: Option<u64>,
 }
 
 impl Ruling {
-    /// This ruling for a text that differs only in what nothing here depends on. `None`: it cannot be told apart.
-    pub(crate) fn for_text(&self, text: &[u8]) -> Option<Self> {
+    /// This ruling for another text with exactly the same facts. `None` where more than the text would
+    /// differ: a text was rewritten, or the record does not keep it as it is.
+    pub(crate) fn for_text(&self, text: &str) -> Option<Self> {
+        if self.rewritten.is_some() || self.redact_binds {
+            return None;
+        }
         Some(Self {
-            text: text.into(),
+            text: text.as_bytes().into(),
             facts: Arc::clone(&self.facts),
             decision: self.decision.clone(),
             sqlstate: self.sqlstate,
             rewritten: None,
-            profile: self.profile.with_text(std::str::from_utf8(text).ok()?)?,
+            profile: self.profile.with_text(text)?,
             touched: Arc::clone(&self.touched),
             redact_binds: self.redact_binds,
+            estimated: self.estimated,
+            expected: self.expected,
         })
     }
 
@@ -84,8 +94,19 @@ pub struct SessionNames {
     pub search_path: Vec<String>,
     /// Relations in the session's temporary schema.
     pub temp_relations: Vec<String>,
+    /// Those of them that run something of their own: views, and tables with triggers or rules.
+    pub temp_active: Vec<String>,
     /// How backslashes in plain literals are read.
     pub standard_conforming_strings: bool,
+}
+
+/// What is left of an hour's limits; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Rows.
+    pub rows: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
 }
 
 /// Decides texts for one session.
@@ -106,12 +127,32 @@ pub trait Gate {
     ) -> Arc<Ruling>;
     /// A refusal of something that never was a readable text, such as a message over the limit.
     fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling>;
+    /// Whether an error may not quote a row of this relation, because something in it is masked.
+    fn hides_rows(&self, schema: &str, relation: &str) -> bool;
     /// The names in force.
     fn names(&self) -> &SessionNames;
     /// Sets them.
     fn set_names(&mut self, names: SessionNames);
     /// Uses a catalog of this session's own, which sees its uncommitted definitions; `None`: the shared one.
     fn set_own_catalog(&mut self, json: Option<&[u8]>) -> Result<(), String>;
+    /// Whether a rule looks at, or limits, what principals take in an hour: rows are counted then.
+    fn counts_usage(&self) -> bool {
+        false
+    }
+    /// The client took this much.
+    fn charge(&self, _now: Timestamp, _rows: u64, _bytes: u64) {}
+    /// Whether a rule looks at the rows that the planner expects of this text, and they are not known yet.
+    fn wants_estimate(&self, _ruling: &Ruling) -> bool {
+        false
+    }
+    /// Decides again, now that the planner was asked; `None`: it does not know.
+    fn rule_expecting(&mut self, text: &[u8], _rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
+        self.rule(text, now)
+    }
+    /// What is left of these limits.
+    fn left(&self, _limits: &[HourlyLimit], _now: Timestamp) -> Left {
+        Left::default()
+    }
 }
 
 /// The right to forward one statement's bytes. Only the session's admission makes one, and using it consumes it.

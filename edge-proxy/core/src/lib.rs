@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod frame;
 pub mod gate;
+pub mod ledger;
 pub mod outbox;
 pub mod policy_gate;
 pub mod session;

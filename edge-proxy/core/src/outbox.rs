@@ -63,6 +63,18 @@ pub enum Effect {
         /// Why, for the record.
         reason: &'static str,
     },
+    /// Ask the planner how many rows it expects; answer with [`crate::session::Session::on_estimate`].
+    Estimate {
+        /// The session's schemas in the order of look-up.
+        search_path: Vec<String>,
+        /// The statement: exactly one.
+        text: String,
+        /// How many parameters it has; their values are not known.
+        parameters: u32,
+    },
+    /// Ask the server to cancel what it runs; tell [`crate::session::Session::on_cancel_sent`] when that is over, whether
+    /// it worked or not.
+    CancelUpstream,
     /// Read the database's catalog and classify again; answer with [`crate::session::Session::on_database_fresh`].
     RefreshDatabase,
     /// Send what is buffered, then end both connections.

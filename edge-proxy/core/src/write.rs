@@ -125,9 +125,20 @@ pub fn bare(tag: u8, out: &mut BytesMut) {
     framed(tag, out, |_| {});
 }
 
-/// Appends an ErrorResponse's body as a frame, without the fields that point into the statement's text:
-/// positions in a rewritten text would tell of the rewrite (E3).
-pub fn error_without_positions(body: &[u8], out: &mut BytesMut) {
+/// What of an ErrorResponse the client does not see (E3).
+#[derive(Debug, Clone, Copy)]
+pub struct LeftOut {
+    /// What points into the statement's text: positions in a rewritten text would tell of the rewrite.
+    pub positions: bool,
+    /// The DETAIL, which quotes a row with masked columns.
+    pub row: bool,
+}
+
+/// The DETAIL in place of one that quotes such a row.
+const ROW_NOT_SHOWN: &[u8] = b"The row is not shown: some of its columns are masked for you.";
+
+/// Appends an ErrorResponse's body as a frame, without what is left out.
+pub fn error_without(body: &[u8], left_out: LeftOut, out: &mut BytesMut) {
     framed(b'E', out, |out| {
         let mut rest = body;
         while let Some([code]) = crate::frame::take_array(&mut rest) {
@@ -135,7 +146,8 @@ pub fn error_without_positions(body: &[u8], out: &mut BytesMut) {
                 break;
             }
             let Some(value) = crate::frame::take_cstr(&mut rest) else { break };
-            if !matches!(code, b'P' | b'p' | b'q') {
+            let value = if code == b'D' && left_out.row { ROW_NOT_SHOWN } else { value };
+            if !(left_out.positions && matches!(code, b'P' | b'p' | b'q')) {
                 out.put_u8(code);
                 cstr(value, out);
             }
@@ -163,8 +175,19 @@ mod tests {
     #[test]
     fn positions_are_left_out() {
         let mut out = BytesMut::new();
-        error_without_positions(b"SERROR\0C42703\0P17\0Mx\0\0", &mut out);
+        let left_out = LeftOut { positions: true, row: false };
+        error_without(b"SERROR\0C42703\0P17\0Mx\0Dd\0\0", left_out, &mut out);
         assert_eq!(error_field(body(&out), b'P'), None);
         assert_eq!(error_field(body(&out), b'M'), Some(&b"x"[..]));
+        assert_eq!(error_field(body(&out), b'D'), Some(&b"d"[..]));
+    }
+
+    #[test]
+    fn a_row_is_left_out() {
+        let mut out = BytesMut::new();
+        let left_out = LeftOut { positions: false, row: true };
+        error_without(b"SERROR\0C23514\0P17\0DFailing row contains (7).\0\0", left_out, &mut out);
+        assert_eq!(error_field(body(&out), b'P'), Some(&b"17"[..]));
+        assert_eq!(error_field(body(&out), b'D'), Some(ROW_NOT_SHOWN));
     }
 }

@@ -44,6 +44,35 @@ fn a_masked_query_is_sent_rewritten_and_errors_do_not_point_into_it() {
     assert_eq!(field(&seen, b'P'), None);
 }
 
+fn constraint_error(code: &str, relation: &str) -> Vec<u8> {
+    let body = format!(
+        "SERROR\0C{code}\0Mno\0DFailing row contains (7, secret).\0spublic\0t{relation}\0\0"
+    );
+    frame(b'E', body.as_bytes())
+}
+
+#[test]
+fn a_refused_row_is_quoted_only_where_nothing_in_it_is_masked() {
+    for (code, relation, quoted) in [
+        ("23514", "masked", false),
+        ("23505", "masked", false),
+        ("44000", "masked", false),
+        ("23514", "plain", true),
+        ("22P02", "masked", true),
+    ] {
+        for text in [query("allow update"), sync()] {
+            let mut rig = Rig::new();
+            rig.client(&text);
+            rig.server(&[constraint_error(code, relation), ready(b'I')].concat());
+            let seen = rig.to_client();
+            assert_eq!(tags(&seen), "EZ", "{code} {relation}");
+            assert_eq!(field(&seen, b'M').as_deref(), Some("no"));
+            let detail = field(&seen, b'D').expect("a detail");
+            assert_eq!(detail.contains("secret"), quoted, "{code} {relation}: {detail}");
+        }
+    }
+}
+
 #[test]
 fn a_strict_statement_waits_for_its_record() {
     let mut rig = Rig::new();
@@ -54,6 +83,52 @@ fn a_strict_statement_waits_for_its_record() {
     assert_eq!(rig.to_server(), b"");
     rig.durable();
     assert_eq!(rig.to_server(), query("strict delete"));
+}
+
+/// A session with an unnamed `text` prepared, and its Execute waiting behind a refused Parse that the server answers:
+/// the Execute is skipped.
+fn skipped_behind_a_refusal(text: &str) -> Rig {
+    let mut rig = Rig::new();
+    rig.client(&[parse("", text), sync()].concat());
+    rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+    rig.client(&[parse("x", "deny do"), bind("", ""), execute("")].concat());
+    rig.server(&error("42601"));
+    rig.client(&sync()).server(&ready(b'I'));
+    assert_eq!(tags(&rig.to_client()), "1ZEZ");
+    rig.to_server();
+    rig
+}
+
+#[test]
+fn what_admits_a_skipped_statement_admits_no_other() {
+    for next in [query("deny drop"), parse("", "deny drop"), query("strict delete")] {
+        let mut rig = skipped_behind_a_refusal("strict insert");
+        assert_eq!(rig.journal.lines.last().map(String::as_str), Some("outcome s-2 ok 0"));
+        rig.client(&next);
+        let sent = rig.to_server();
+        assert!(sent.is_empty() || String::from_utf8_lossy(&sent).contains("writ_refused"));
+    }
+}
+
+#[test]
+fn nobody_is_asked_about_a_skipped_statement() {
+    let mut rig = skipped_behind_a_refusal("hold delete");
+    assert!(matches!(
+        rig.effects().as_slice(),
+        [Effect::RequestApproval(_), Effect::CancelApproval { .. }, ..]
+    ));
+    rig.client(&query("deny drop"));
+    assert_eq!(rig.to_server(), query("writ_refused"));
+}
+
+#[test]
+fn a_record_admits_only_the_bytes_that_it_was_written_for() {
+    let mut rig = Rig::new();
+    rig.client(&query("strictmask delete"));
+    rig.with(|s, _| s.gate_mut().epoch = 2).with(|s, _| s.on_durable(1));
+    assert_eq!(rig.to_server(), b"", "the new epoch's bytes have no record yet");
+    rig.durable();
+    assert_eq!(rig.to_server(), query("masked by 2"));
 }
 
 fn hold(rig: &mut Rig) {
@@ -197,8 +272,8 @@ fn after_set_the_server_is_asked_what_names_mean() {
     let _ = rig.to_client();
     rig.client(&query("select 1"));
     assert_eq!(tags(&rig.to_server()), "PBECCS");
-    let columns: [&[u8]; 5] = [b"app", b"[\"pg_catalog\",\"x\"]", b"on", b"[]", b"x"];
-    let mut row = 5_u16.to_be_bytes().to_vec();
+    let columns: [&[u8]; 6] = [b"app", b"[\"pg_catalog\",\"x\"]", b"on", b"[]", b"x", b"[]"];
+    let mut row = 6_u16.to_be_bytes().to_vec();
     for column in columns {
         row.extend(u32::try_from(column.len()).expect("small").to_be_bytes());
         row.extend(column);

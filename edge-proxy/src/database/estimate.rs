@@ -6,12 +6,15 @@ use serde::Deserialize;
 use writ_model::config::Database;
 
 use super::{ReadFailure, ask, only_text, open, quoted};
-use crate::upstream::{ConnectLimits, Parameters};
+use crate::upstream::{ConnectLimits, Parameters, Row};
 
 /// The server's own bound on planning.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the whole estimate may take, connecting included.
 const ESTIMATE_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// The most parameters that a Bind message has room for.
+const PARAMETERS_MAX: u32 = 65_535;
 
 /// One statement to estimate.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,48 @@ pub async fn estimate(database: &Database, request: EstimateRequest<'_>) -> Opti
     }
 }
 
+/// How many rows the planner expects of `sql`; with a generic plan where it has parameters, whose values are not known.
+pub async fn expected_rows(
+    database: &Database,
+    search_path: &[String],
+    sql: &str,
+    parameters: u32,
+) -> Option<u64> {
+    let request = EstimateRequest { search_path, sql, parameters: Parameters::default() };
+    let rows = match parameters {
+        0 => estimate(database, request).await,
+        // More than a Bind message has room for: nobody will ever execute it.
+        count if count > PARAMETERS_MAX => None,
+        count => {
+            let work = explain_generic(database, request, count);
+            tokio::time::timeout(ESTIMATE_WAIT_MAX, work).await.ok()?.ok()
+        }
+    };
+    // The planner's numbers are whole, and never below zero.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    rows.map(|rows| rows as u64)
+}
+
+async fn explain_generic(
+    database: &Database,
+    request: EstimateRequest<'_>,
+    count: u32,
+) -> Result<f64, ReadFailure> {
+    let limits = ConnectLimits { connect: ESTIMATE_WAIT_MAX };
+    let mut upstream = open(database, &limits, STATEMENT_TIMEOUT).await?;
+    let path = set_search_path(request.search_path);
+    let generic = "SET LOCAL plan_cache_mode = force_generic_plan";
+    ask(&mut upstream, &format!("BEGIN READ ONLY; {path}; {generic}")).await?;
+    // As an extended query, so that a second statement would be refused and not run.
+    let prepare = format!("PREPARE writ_estimate AS {}", request.sql);
+    upstream.query_with(&prepare, Parameters::default()).await?;
+    let nulls = vec!["NULL"; usize::try_from(count).unwrap_or(usize::MAX)].join(", ");
+    let rows =
+        ask(&mut upstream, &format!("EXPLAIN (FORMAT JSON) EXECUTE writ_estimate ({nulls})")).await;
+    upstream.close().await;
+    planned_rows(rows?)
+}
+
 async fn explain(database: &Database, request: EstimateRequest<'_>) -> Result<f64, ReadFailure> {
     let limits = ConnectLimits { connect: ESTIMATE_WAIT_MAX };
     let mut upstream = open(database, &limits, STATEMENT_TIMEOUT).await?;
@@ -59,7 +104,11 @@ async fn explain(database: &Database, request: EstimateRequest<'_>) -> Result<f6
     let sql = format!("EXPLAIN (FORMAT JSON) {}", request.sql);
     let rows = upstream.query_with(&sql, request.parameters).await;
     upstream.close().await;
-    let json = only_text(rows?)?;
+    planned_rows(rows?)
+}
+
+fn planned_rows(rows: Vec<Row>) -> Result<f64, ReadFailure> {
+    let json = only_text(rows)?;
     let explained: Vec<Explained> = serde_json::from_str(&json).map_err(|_| ReadFailure::Shape)?;
     let plan = &explained.first().ok_or(ReadFailure::Shape)?.plan;
     Ok(plan.changed_rows().unwrap_or(plan.rows))

@@ -14,7 +14,7 @@ use writ_model::config::{ColumnClassification, Database};
 
 use crate::upstream::{ConnectError, ConnectLimits, QueryError, Row, Upstream, connect};
 
-pub use estimate::{EstimateRequest, estimate, estimate_rows};
+pub use estimate::{EstimateRequest, estimate, estimate_rows, expected_rows};
 pub use watch::DatabaseWatch;
 
 /// The longest that we wait for the answer to one of our own queries, where the server's own bound does not hold.

@@ -153,7 +153,7 @@ async fn names_follow_the_session() {
              CREATE FUNCTION \"e vil\".current_schemas(boolean) RETURNS name[] LANGUAGE sql AS 'SELECT NULL::name[]';
              CREATE FUNCTION \"e vil\".yes(oid, oid) RETURNS boolean LANGUAGE sql AS 'SELECT true';
              CREATE OPERATOR \"e vil\".= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = \"e vil\".yes);
-             CREATE TEMP TABLE \"or\"\"ders\" (a int); SET standard_conforming_strings = off;
+             CREATE TEMP TABLE \"or\"\"ders\" (a int); CREATE TEMP VIEW seen AS SELECT 1; SET standard_conforming_strings = off;
              SET search_path = \"e vil\", nowhere, public, pg_catalog; SET ROLE dana",
         )
         .await
@@ -165,7 +165,8 @@ async fn names_follow_the_session() {
         "{path:?}"
     );
     assert_eq!((row.role.as_str(), row.standard_conforming_strings), ("dana", false));
-    assert_eq!(row.temp_relations, ["or\"ders"]);
+    assert_eq!(row.temp_relations, ["or\"ders", "seen"]);
+    assert_eq!(row.temp_active, ["seen"]);
     assert_eq!(row.search_path_setting, "\"e vil\", nowhere, public, pg_catalog");
 }
 

@@ -60,6 +60,8 @@ pub(crate) fn request() -> RequestContext {
         now: Timestamp(1_800_000_000_000_000),
         client_address: Some("10.1.2.3".parse().expect("an address")),
         application_name: "psql".to_owned(),
+        usage: writ_model::Usage::default(),
+        rows_expected: None,
     }
 }
 

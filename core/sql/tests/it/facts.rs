@@ -73,6 +73,20 @@ const CASES: &[(&str, &str)] = &[
         "INSERT INTO plain VALUES (1) ON CONFLICT (id) DO UPDATE SET ssn_x = excluded.ssn_x",
         "insert; r public.plain(id); w public.plain(id,ssn_x)",
     ),
+    ("INSERT INTO plain DEFAULT VALUES", "insert; r ; w public.plain()"),
+    ("INSERT INTO plain VALUES (1), (2)", "insert; r ; w public.plain(id)"),
+    (
+        "INSERT INTO orders SELECT (p).id, p.id + 1 FROM plain p",
+        "insert; r public.plain(id,ssn_x); w public.orders(customer_id,id)",
+    ),
+    (
+        "INSERT INTO plain SELECT p.* FROM plain p",
+        "insert; r public.plain(id,ssn_x); w public.plain(id,ssn_x)",
+    ),
+    (
+        "INSERT INTO plain SELECT (p).* FROM plain p",
+        "insert; r public.plain(id,ssn_x); w public.plain(id,ssn_x)",
+    ),
     (
         "UPDATE orders SET note = 'x' WHERE id = 1",
         "update; r public.orders(id); w public.orders(note)",
@@ -89,7 +103,7 @@ const CASES: &[(&str, &str)] = &[
     (
         "UPDATE people SET id = 1 WHERE secret = 'x'",
         "update; r public.customers(id,ssn) public.people(secret); \
-         w public.customers(id,ssn) public.people(id)",
+         w public.customers(id) public.people(id)",
     ),
     ("TRUNCATE plain", "truncate; r ; w public.plain(id,ssn_x)"),
     ("EXPLAIN DELETE FROM plain", "explain; r public.plain(); w "),
@@ -129,7 +143,14 @@ const CASES: &[(&str, &str)] = &[
         "DROP TABLE app.nowhere, plain",
         "drop; r ; w public.plain(id,ssn_x); s Names; s Definitions; d app.nowhere; d plain",
     ),
-    ("CREATE VIEW v AS SELECT id FROM plain", "create; r public.plain(id); w ; s Definitions; d v"),
+    (
+        "CREATE VIEW v AS SELECT id FROM plain",
+        "create; r public.plain(id); w ; s Names; s Definitions; d v",
+    ),
+    (
+        "REFRESH MATERIALIZED VIEW stored",
+        "maintenance; r public.customers(ssn); w public.stored(ssn); s Names",
+    ),
     ("CREATE ROLE x", "role; r ; w ; s Names; s Definitions"),
     ("ALTER SYSTEM SET a = 1", "server; r ; w "),
     ("SELECT * FROM pg_class", "select; r pg_catalog.pg_class(); w "),

@@ -1,7 +1,8 @@
 //! Ways to a masked value. None may pass as the client wrote it.
 
-use crate::shop::outcome;
-use writ_sql::Names;
+use crate::shop::{catalog, outcome};
+use writ_model::StatementKind;
+use writ_sql::{Names, analyze};
 
 /// Each reads a masked column of `public.customers` in some way.
 pub(crate) const LEAKS: &[&str] = &[
@@ -151,6 +152,7 @@ pub(crate) const LEAKS: &[&str] = &[
 
 /// These cannot be rewritten, so they must be refused.
 const REFUSED: &[&str] = &[
+    "CREATE SCHEMA s CREATE VIEW v AS SELECT ssn FROM customers",
     "UPDATE customers SET name = ssn",
     "UPDATE customers SET name = 'x' WHERE ssn = '1'",
     "UPDATE customers c SET name = 'x' FROM orders o WHERE c.ssn = o.note",
@@ -224,7 +226,6 @@ const OPAQUE: &[&str] = &[
     "ALTER TABLE plain ADD COLUMN x text DEFAULT peek('1')",
     "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION leak()",
     "CREATE TABLE x (LIKE customers); ALTER TABLE customers INHERIT x; SELECT ssn FROM x",
-    "CREATE SCHEMA s CREATE VIEW v AS SELECT ssn FROM customers",
     "UPDATE watched SET note = 'x' WHERE id = 1",
     "SET search_path = app; SELECT ssn FROM customers",
     "ROLLBACK; SELECT ssn FROM customers",
@@ -290,4 +291,24 @@ fn names_mean_what_the_session_makes_them_mean() {
     );
     let user = Names { role: "app".to_owned(), ..names(&["$user", "public"], &[]) };
     assert_eq!(outcome(text, &user), "unchanged");
+}
+
+#[test]
+fn dropping_what_is_temporary_is_no_destruction() {
+    let names = Names { temp_relations: vec!["t".to_owned(), "u".to_owned()], ..Names::default() };
+    for (text, kind) in [
+        ("DROP TABLE t", StatementKind::Discard),
+        ("DROP TABLE IF EXISTS t, pg_temp.u", StatementKind::Discard),
+        ("DROP TABLE t CASCADE", StatementKind::Drop),
+        ("DROP TABLE t, orders", StatementKind::Drop),
+        ("DROP TABLE public.t", StatementKind::Drop),
+        ("DROP FUNCTION t", StatementKind::Drop),
+        ("SET search_path = public; DROP TABLE t", StatementKind::Drop),
+    ] {
+        let analysis = analyze(text, &catalog(), &names);
+        let kinds = &analysis.facts().kinds;
+        let both = [StatementKind::Discard, StatementKind::Drop];
+        let found: Vec<_> = both.into_iter().filter(|k| kinds.contains(k)).collect();
+        assert_eq!(found, [kind], "{text}");
+    }
 }

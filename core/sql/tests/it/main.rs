@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod facts;
+mod guard;
 mod kinds;
 mod leaks;
 mod live;

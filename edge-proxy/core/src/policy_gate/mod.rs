@@ -1,8 +1,8 @@
 //! The gate that decides by policy: text → facts → masks → decision → the bytes to send.
 
+mod bounds;
 mod profile;
 pub mod sensitivity;
-mod shape;
 pub mod state;
 
 use std::net::IpAddr;
@@ -12,13 +12,14 @@ use writ_model::config::WhenStale;
 use writ_model::facts::OpaqueReason;
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{
-    Actor, Catalog, ColumnMasks, Decision, Denial, PrincipalId, RuleId, StatementFacts, Timestamp,
-    Verdict,
+    Actor, Catalog, ColumnMasks, Decision, Denial, HourlyLimit, Limits, PrincipalId, RuleId,
+    StatementFacts, Timestamp, Usage, Verdict,
 };
 use writ_sql::{Names, Rewrite};
 
 use crate::catalog::parse_catalog;
-use crate::gate::{Gate, Ruling, SessionNames, Stamp};
+use crate::gate::{Gate, Left, Ruling, SessionNames, Stamp};
+use crate::ledger::{Account, Ledger};
 use sensitivity::sensitive_columns;
 use state::{DatabaseState, Scope, ScopeKey, Sensitive};
 
@@ -31,6 +32,10 @@ pub trait Current: Send + Sync {
     fn state(&self) -> Option<Arc<DatabaseState>>;
     /// When the control plane was last heard.
     fn last_heard(&self) -> Timestamp;
+    /// What principals took in the last hour.
+    fn ledger(&self) -> Arc<Ledger> {
+        Arc::default()
+    }
 }
 
 /// Who is connected, and how.
@@ -62,6 +67,12 @@ pub struct PolicyGate {
     own: Option<OwnCatalog>,
     stale: Option<WhenStale>,
     stamp: u64,
+    /// What the rules that let the principal connect limit.
+    session_limits: Limits,
+    /// The server was told so when the session began; it stays so to its end.
+    ledger: Arc<Ledger>,
+    /// The accounts of the principal and of everyone it acts for.
+    accounts: Vec<(PrincipalId, Arc<Account>)>,
 }
 
 impl PolicyGate {
@@ -73,17 +84,22 @@ impl PolicyGate {
         now: Timestamp,
     ) -> Result<Self, Denial> {
         let state = current.state().ok_or_else(database_gone)?;
-        let key = ScopeKey {
+        let mut key = ScopeKey {
             principal: client.principal,
             client_address: client.address,
             application_name: client.application_name,
             role: String::new(),
             search_path: vec![],
             temp_relations: vec![],
+            temp_active: vec![],
             standard_conforming_strings: true,
+            read_only: false,
             period: now.0.div_euclid(DECISION_AGE),
         };
-        let actor = may_connect(&state, &key, now)?;
+        let ledger = current.ledger();
+        let usage = ledger.account(&key.principal, now).last_hour(now);
+        let (actor, session_limits) = may_connect(&state, &key, now, usage)?;
+        key.read_only = session_limits.read_only;
         let scope = Scope::unshared(Ok(ColumnMasks::default()));
         let mut gate = Self {
             current,
@@ -96,7 +112,11 @@ impl PolicyGate {
             own: None,
             stale: None,
             stamp: 0,
+            session_limits,
+            ledger,
+            accounts: vec![],
         };
+        gate.open_accounts(now);
         gate.set_names(names);
         gate.rescope(now);
         Ok(gate)
@@ -108,6 +128,22 @@ impl PolicyGate {
         &self.actor
     }
 
+    /// Whether the session may change nothing: the server has to be told at the start.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.key.read_only
+    }
+
+    fn open_accounts(&mut self, now: Timestamp) {
+        let all = std::iter::once(&self.actor.principal).chain(&self.actor.chain);
+        self.accounts = all.map(|p| (p.id.clone(), self.ledger.account(&p.id, now))).collect();
+    }
+
+    /// What the connected principal took in the last hour.
+    fn usage(&self, now: Timestamp) -> Usage {
+        self.accounts.first().map(|(_, account)| account.last_hour(now)).unwrap_or_default()
+    }
+
     /// The state in use.
     #[must_use]
     pub fn state(&self) -> &Arc<DatabaseState> {
@@ -117,10 +153,10 @@ impl PolicyGate {
     fn rescope(&mut self, now: Timestamp) {
         self.stamp += 1;
         self.scope = match &self.own {
-            None => self.state.scope(self.key.clone(), &self.actor, now),
+            None => self.state.scope(self.key.clone(), &self.actor, now, self.usage(now)),
             Some(own) => {
                 let subject = self.state.subject(&self.actor);
-                let context = self.key.context(now);
+                let context = self.key.context(now, self.usage(now));
                 Scope::unshared(self.state.policies.masks(&subject, &context, &own.sensitive.list))
             }
         };
@@ -142,7 +178,8 @@ impl PolicyGate {
             .then_some(rules.when_stale)
     }
 
-    fn decide(&self, text: &[u8], now: Timestamp) -> Ruling {
+    /// `expected`: what the planner said, where it was asked.
+    fn decide(&self, text: &[u8], expected: Option<Option<u64>>, now: Timestamp) -> Ruling {
         let masks = match &self.scope.masks {
             Ok(masks) => masks,
             Err(denial) => return self.denied(text, StatementFacts::default(), denial.clone()),
@@ -150,16 +187,23 @@ impl PolicyGate {
         let Ok(text) = std::str::from_utf8(text) else {
             let mut facts = unknown(OpaqueReason::Syntax("the text is not UTF-8".into()));
             facts.statements = 1;
-            return self.ruled(text, facts, None, masks, now);
+            return self.ruled(text, facts, None, masks, expected, now);
         };
         let analysis = writ_sql::analyze(text, self.catalog(), &self.sql_names);
+        let known = self.scope.of_facts(analysis.facts());
+        // Which masked columns a text reads is in its facts: where one needed no rewrite, none does.
+        let asked = expected.is_some() || self.state.policies.wants_estimates();
+        if let Some(ruling) = known.filter(|_| !asked).and_then(|r| r.for_text(text)) {
+            return ruling;
+        }
         let mut facts = analysis.facts().clone();
+        facts.opaque.extend(analysis.oracles(self.catalog(), masks));
         let rewritten = match analysis.rewrite(self.catalog(), &self.sql_names, masks) {
             Ok(Rewrite::Unchanged) => None,
             Ok(Rewrite::Text(text)) => Some(text.into_bytes().into_boxed_slice()),
             Err(reason) => {
                 facts.opaque.insert(reason);
-                let mut ruling = self.ruled(text.as_bytes(), facts, None, masks, now);
+                let mut ruling = self.ruled(text.as_bytes(), facts, None, masks, expected, now);
                 // Even where policy lets opaque statements pass: not with data that must be masked (E3).
                 if !matches!(ruling.decision.verdict, Verdict::Deny(_)) {
                     ruling.decision.verdict = Verdict::Deny(unmaskable());
@@ -167,7 +211,7 @@ impl PolicyGate {
                 return ruling;
             }
         };
-        self.ruled(text.as_bytes(), facts, rewritten, masks, now)
+        self.ruled(text.as_bytes(), facts, rewritten, masks, expected, now)
     }
 
     fn ruled(
@@ -176,26 +220,47 @@ impl PolicyGate {
         facts: StatementFacts,
         rewritten: Option<Box<[u8]>>,
         masks: &ColumnMasks,
+        expected: Option<Option<u64>>,
         now: Timestamp,
     ) -> Ruling {
         let subject = self.state.subject(&self.actor);
-        let context = self.key.context(now);
-        let decision = match self.stale {
+        let mut context = self.key.context(now, self.usage(now));
+        context.rows_expected = expected.flatten();
+        let mut decision = match self.stale {
             Some(when) if when == WhenStale::Refuse || facts.is_strict() => self.stale_decision(),
-            _ => self.scope.decision(&facts, || {
-                self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
-            }),
+            // The same facts with another estimate are another question.
+            _ => match self.scope.of_facts(&facts).filter(|_| context.rows_expected.is_none()) {
+                Some(known) => known.decision.clone(),
+                None => {
+                    self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
+                }
+            },
         };
+        self.bound(&mut decision, &facts);
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
         let sqlstate = if stale { sqlstate::UNAVAILABLE } else { sqlstate::REFUSED };
         let redacts = self.state.policies.redacts_record(&decision.rules);
         let mut ruling =
             profile::ruling(text, facts, decision, sqlstate, rewritten, masks, self.sensitive());
+        ruling.estimated = expected.is_some();
+        ruling.expected = expected.flatten();
         if redacts {
             ruling.redact_binds = true;
             ruling.profile = ruling.profile.without_text().unwrap_or(ruling.profile);
         }
         ruling
+    }
+
+    /// Adds the session's limits, and refuses what could not be held to them.
+    fn bound(&self, decision: &mut Decision, facts: &StatementFacts) {
+        decision.limits.tighten(&self.session_limits);
+        if matches!(decision.verdict, Verdict::Deny(_)) {
+            return;
+        }
+        if let Some((rule, denial)) = bounds::refusal(facts, &decision.limits, self.key.read_only) {
+            decision.rules = rule.parse::<RuleId>().into_iter().collect();
+            decision.verdict = Verdict::Deny(denial);
+        }
     }
 
     fn stale_decision(&self) -> Decision {
@@ -215,6 +280,7 @@ impl PolicyGate {
             rules: rule.parse::<RuleId>().into_iter().collect(),
             epoch: self.state.config.epoch,
             strict: true,
+            limits: Limits::default(),
         }
     }
 
@@ -224,6 +290,13 @@ impl PolicyGate {
         let code = sqlstate::REFUSED;
         profile::ruling(text, facts, decision, code, None, &masks, self.sensitive())
     }
+}
+
+/// Whether the planner can be asked about a text: one known query or change, alone or in what makes it run later.
+fn estimable(facts: &StatementFacts) -> bool {
+    use writ_model::StatementKind as K;
+    let plannable = |k: &K| matches!(k, K::Select | K::Insert | K::Update | K::Delete | K::Merge);
+    facts.statements == 1 && !facts.kinds.is_empty() && facts.kinds.iter().all(plannable)
 }
 
 /// The rule that a stale edge names.
@@ -251,13 +324,19 @@ fn database_gone() -> Denial {
     }
 }
 
-fn may_connect(state: &DatabaseState, key: &ScopeKey, now: Timestamp) -> Result<Actor, Denial> {
+fn may_connect(
+    state: &DatabaseState,
+    key: &ScopeKey,
+    now: Timestamp,
+    usage: Usage,
+) -> Result<(Actor, Limits), Denial> {
     let actor = state
         .config
         .actor(&key.principal)
         .map_err(|e| Denial { reason: e.to_string(), next_step: "ask an administrator".into() })?;
-    match state.policies.connect(&state.subject(&actor), &key.context(now)).verdict {
-        Verdict::Allow => Ok(actor),
+    let decision = state.policies.connect(&state.subject(&actor), &key.context(now, usage));
+    match decision.verdict {
+        Verdict::Allow => Ok((actor, decision.limits)),
         Verdict::Deny(denial) => Err(denial),
         Verdict::Hold(_) => Err(Denial {
             reason: "connecting needs an approval, which is not supported".into(),
@@ -280,7 +359,17 @@ impl Gate for PolicyGate {
             self.state = state;
         }
         self.key.period = period;
-        self.actor = may_connect(&self.state, &self.key, now).map_err(|denial| denial.reason)?;
+        let usage = self.usage(now);
+        let (actor, limits) =
+            may_connect(&self.state, &self.key, now, usage).map_err(|denial| denial.reason)?;
+        if limits.read_only && !self.key.read_only {
+            return Err("this principal's sessions are read-only from now on".into());
+        }
+        if actor != self.actor {
+            self.actor = actor;
+            self.open_accounts(now);
+        }
+        self.session_limits = limits;
         self.stale = stale;
         self.rescope(now);
         if self.stale.is_some() {
@@ -298,17 +387,8 @@ impl Gate for PolicyGate {
         if let Some(ruling) = self.scope.known(text) {
             return ruling;
         }
-        let shape = shape::of(text);
-        if let Some(shape) = &shape
-            && let Some(ruling) = self.scope.of_shape(shape).and_then(|r| r.for_text(text))
-        {
-            return Arc::new(ruling);
-        }
-        let ruling = Arc::new(self.decide(text, now));
+        let ruling = Arc::new(self.decide(text, None, now));
         self.scope.remember(&ruling);
-        if let Some(shape) = shape.filter(|_| shape::may_share(&ruling)) {
-            self.scope.remember_shape(shape, &ruling);
-        }
         ruling
     }
 
@@ -330,7 +410,10 @@ impl Gate for PolicyGate {
         }
         let none = ColumnMasks::default();
         let masks = self.scope.masks.as_ref().unwrap_or(&none);
-        Arc::new(self.ruled(&outer.text, facts, outer.rewritten.clone(), masks, now))
+        // What is executed was decided with the planner's estimate: the most of it counts.
+        let expected = prepared.iter().flatten().filter_map(|ruling| ruling.expected).max();
+        let expected = expected.map(Some);
+        Arc::new(self.ruled(&outer.text, facts, outer.rewritten.clone(), masks, expected, now))
     }
 
     fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling> {
@@ -339,6 +422,13 @@ impl Gate for PolicyGate {
         let facts = unknown(OpaqueReason::Limit(what.to_owned()));
         let masks = ColumnMasks::default();
         Arc::new(profile::ruling(b"", facts, decision, sqlstate, None, &masks, self.sensitive()))
+    }
+
+    fn hides_rows(&self, schema: &str, relation: &str) -> bool {
+        match &self.scope.masks {
+            Ok(masks) => writ_sql::rows_are_masked(self.catalog(), masks, schema, relation),
+            Err(_) => true,
+        }
     }
 
     fn names(&self) -> &SessionNames {
@@ -350,6 +440,7 @@ impl Gate for PolicyGate {
             search_path: names.search_path.clone(),
             role: names.role.clone(),
             temp_relations: names.temp_relations.clone(),
+            temp_active: names.temp_active.clone(),
             standard_conforming_strings: names.standard_conforming_strings,
         };
         if names != self.names {
@@ -357,6 +448,44 @@ impl Gate for PolicyGate {
             self.names = names;
             self.rescope(Timestamp(self.key.period.saturating_mul(DECISION_AGE)));
         }
+    }
+
+    fn wants_estimate(&self, ruling: &Ruling) -> bool {
+        !ruling.estimated
+            && self.state.policies.wants_estimates()
+            && !matches!(ruling.decision.verdict, Verdict::Deny(_))
+            && estimable(&ruling.facts)
+    }
+
+    fn rule_expecting(&mut self, text: &[u8], rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
+        let ruling = Arc::new(self.decide(text, Some(rows), now));
+        self.scope.remember(&ruling);
+        ruling
+    }
+
+    fn counts_usage(&self) -> bool {
+        self.state.policies.counts_usage()
+    }
+
+    fn charge(&self, now: Timestamp, rows: u64, bytes: u64) {
+        for (_, account) in &self.accounts {
+            account.charge(now, rows, bytes);
+        }
+    }
+
+    fn left(&self, limits: &[HourlyLimit], now: Timestamp) -> Left {
+        let mut left = Left::default();
+        for limit in limits {
+            let known = self.accounts.iter().find(|(id, _)| *id == limit.principal);
+            let used = known.map(|(_, account)| account.last_hour(now)).unwrap_or_default();
+            let rest = |max: Option<u64>, used: u64, before: Option<u64>| match max {
+                Some(max) => Some(max.saturating_sub(used).min(before.unwrap_or(u64::MAX))),
+                None => before,
+            };
+            left.rows = rest(limit.rows_max, used.rows, left.rows);
+            left.bytes = rest(limit.bytes_max, used.bytes, left.bytes);
+        }
+        left
     }
 
     fn set_own_catalog(&mut self, json: Option<&[u8]>) -> Result<(), String> {
@@ -384,5 +513,9 @@ fn merge(facts: &mut StatementFacts, other: &StatementFacts) {
     facts.functions.extend(other.functions.iter().cloned());
     facts.opaque.extend(other.opaque.iter().cloned());
     facts.session.extend(other.session.iter().copied());
+    facts.cursors.extend(other.cursors.iter().cloned());
+    facts.uncounted_changes |= other.uncounted_changes;
+    facts.define_schemas.extend(other.define_schemas.iter().cloned());
+    facts.object_kinds.extend(other.object_kinds.iter().cloned());
     facts.bounded &= other.bounded;
 }

@@ -51,6 +51,8 @@ pub(super) fn ruling(
         rewritten,
         touched: touched.into(),
         redact_binds,
+        estimated: false,
+        expected: None,
     }
 }
 

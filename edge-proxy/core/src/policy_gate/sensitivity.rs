@@ -1,8 +1,9 @@
 //! Which columns are sensitive: what people said, what was found, and, where nobody looked yet, what could be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use writ_model::config::{ClassificationSource, ColumnClassification};
+use writ_model::lineage::SourceColumn;
 use writ_model::{Catalog, ColumnRef, Relation, RelationKind, Tag};
 use writ_policy::ColumnSensitivity;
 
@@ -13,7 +14,11 @@ pub const SYSTEM_SENSITIVE: &str = "system.sensitive";
 
 /// What is known of each column: a tag, or `None` for one that was looked at and found harmless.
 #[derive(Debug, Clone, Default)]
-pub struct KnownColumns(HashMap<String, HashMap<String, BTreeMap<String, Option<Tag>>>>);
+pub struct KnownColumns {
+    tags: HashMap<String, HashMap<String, BTreeMap<String, Option<Tag>>>>,
+    /// Columns that a person said are harmless.
+    cleared: HashSet<ColumnRef>,
+}
 
 impl KnownColumns {
     /// Puts together what is known. A person's word wins over what this edge found, and that over what an edge
@@ -25,8 +30,11 @@ impl KnownColumns {
         let mut known = Self::default();
         for entry in detected.chain(found).chain(overrides) {
             let ColumnRef { schema, relation, column } = &entry.column;
+            if entry.source == ClassificationSource::Override && entry.tag.is_none() {
+                known.cleared.insert(entry.column.clone());
+            }
             known
-                .0
+                .tags
                 .entry(schema.clone())
                 .or_default()
                 .entry(relation.clone())
@@ -37,7 +45,7 @@ impl KnownColumns {
     }
 
     fn relation(&self, schema: &str, name: &str) -> Option<&BTreeMap<String, Option<Tag>>> {
-        self.0.get(schema)?.get(name)
+        self.tags.get(schema)?.get(name)
     }
 }
 
@@ -63,7 +71,62 @@ pub fn sensitive_columns(
             }
         }
     }
-    found
+    with_copies(catalog, known, found)
+}
+
+/// Adds the columns that are made of sensitive ones, under the tags of those, unless a person said otherwise.
+fn with_copies(
+    catalog: &Catalog,
+    known: &KnownColumns,
+    found: Vec<ColumnSensitivity>,
+) -> Vec<ColumnSensitivity> {
+    let pairs = writ_sql::derived_columns(catalog);
+    if pairs.is_empty() {
+        return found;
+    }
+    let mut tags: HashMap<SourceColumn, BTreeSet<Tag>> = HashMap::new();
+    for ColumnSensitivity { column, tag } in &found {
+        if let Some(at) = place_of(catalog, column) {
+            tags.entry(at).or_default().insert(tag.clone());
+        }
+    }
+    let mut more = Vec::new();
+    loop {
+        let before = more.len();
+        for pair in &pairs {
+            let Some(column) = name_of(catalog, pair.column) else { continue };
+            if known.cleared.contains(&column) {
+                continue;
+            }
+            for tag in tags.get(&pair.from).cloned().unwrap_or_default() {
+                if tags.entry(pair.column).or_default().insert(tag.clone()) {
+                    more.push(ColumnSensitivity { column: column.clone(), tag });
+                }
+            }
+        }
+        if more.len() == before {
+            break;
+        }
+    }
+    // A column that has a tag of its own is recorded with that one: the last of a column counts.
+    more.extend(found);
+    more
+}
+
+fn place_of(catalog: &Catalog, column: &ColumnRef) -> Option<SourceColumn> {
+    let relation = catalog.relation(&column.schema, &column.relation)?;
+    let column = relation.column(&column.column)?.number;
+    Some(SourceColumn { relation: relation.oid, column })
+}
+
+fn name_of(catalog: &Catalog, at: SourceColumn) -> Option<ColumnRef> {
+    let relation = catalog.relation_by_oid(at.relation)?;
+    let column = relation.columns.iter().find(|c| c.number == at.column)?;
+    Some(ColumnRef {
+        schema: relation.schema.clone(),
+        relation: relation.name.clone(),
+        column: column.name.clone(),
+    })
 }
 
 fn holds_rows(kind: RelationKind) -> bool {
@@ -123,6 +186,7 @@ fn sensitivity(schema: &str, relation: &str, column: &str, tag: &Tag) -> ColumnS
 mod tests {
     use super::*;
     use writ_model::Column;
+    use writ_model::behind::{Behind, Dependence};
 
     fn table(name: &str, columns: &[(&str, char)]) -> Relation {
         Relation {
@@ -202,6 +266,36 @@ mod tests {
         let found = [entry("ssn", Some("pii.national_id"), ClassificationSource::Detected)];
         let said = [entry("ssn", None, ClassificationSource::Override)];
         assert_eq!(tags(&catalog, &KnownColumns::new(&said, &found), false), vec![]);
+    }
+
+    #[test]
+    fn a_copy_of_a_sensitive_column_has_its_tag() {
+        let pair = |column, source_column| Dependence {
+            relation: 20_000,
+            column,
+            source: 20_000,
+            source_column,
+        };
+        let columns = [("id", 'N'), ("ssn", 'S'), ("hash", 'N'), ("again", 'N'), ("double", 'N')];
+        let behind = Behind {
+            dependences: vec![pair(3, 2), pair(4, 3), pair(5, 1), pair(0, 2)],
+            ..Behind::default()
+        };
+        let catalog =
+            Catalog::new(150_000, vec![table("people", &columns)], vec![]).with_behind(behind);
+        let mut found: Vec<_> =
+            columns.iter().map(|(c, _)| entry(c, None, ClassificationSource::Detected)).collect();
+        found[1].tag = "pii.national_id".parse().ok();
+        let tagged = |known: &KnownColumns| {
+            let tagged = tags(&catalog, known, false).into_iter();
+            tagged.map(|(column, tag)| format!("{column} {tag}")).collect::<BTreeSet<_>>()
+        };
+        let expected = ["again", "hash", "ssn"].map(|c| format!("{c} pii.national_id"));
+        assert_eq!(tagged(&KnownColumns::new(&[], &found)), expected.into());
+        // A person's word ends it there and behind.
+        let said = [entry("hash", None, ClassificationSource::Override)];
+        let expected = ["ssn pii.national_id".to_owned()];
+        assert_eq!(tagged(&KnownColumns::new(&said, &found)), expected.into());
     }
 
     #[test]

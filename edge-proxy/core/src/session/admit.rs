@@ -26,6 +26,19 @@ pub(crate) enum Admission {
     },
 }
 
+impl Admission {
+    /// E1: whether what was admitted so far is what would be sent now, for this text and no other.
+    fn is_of(&self, ruling: &Ruling) -> bool {
+        match self {
+            Self::Held(held) => held.ruling.text == ruling.text,
+            Self::Recorded { run, .. } => {
+                let denied = matches!(ruling.decision.verdict, Verdict::Deny(_));
+                !denied && run.ruling.text == ruling.text && run.ruling.sent() == ruling.sent()
+            }
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
     Asked,
@@ -114,7 +127,7 @@ impl<G: Gate> Session<G> {
         bind: Option<&[u8]>,
         cx: &mut Cx<'_>,
     ) -> Admit {
-        match self.admission.take() {
+        match self.admission_of(ruling, cx) {
             None => {
                 let number = self.next_number();
                 match &ruling.decision.verdict {
@@ -126,6 +139,14 @@ impl<G: Gate> Session<G> {
             Some(Admission::Held(held)) => self.resume(held, ruling, protocol, bind, cx),
             Some(Admission::Recorded { seq, run }) => self.go_when_durable(seq, run, cx),
         }
+    }
+
+    /// What is known of the admission of the statement that `ruling` is about.
+    fn admission_of(&mut self, ruling: &Ruling, cx: &mut Cx<'_>) -> Option<Admission> {
+        if self.admission.as_ref().is_some_and(|admission| !admission.is_of(ruling)) {
+            self.abandon_admission("another statement came in its place", cx);
+        }
+        self.admission.take()
     }
 
     fn resume(
@@ -241,7 +262,7 @@ impl<G: Gate> Session<G> {
         bind: &[u8],
         cx: &mut Cx<'_>,
     ) -> Admit {
-        if let Some(Admission::Recorded { seq, run }) = self.admission.take() {
+        if let Some(Admission::Recorded { seq, run }) = self.admission_of(ruling, cx) {
             return self.go_when_durable(seq, run, cx);
         }
         let number = self.next_number();
@@ -307,19 +328,21 @@ impl<G: Gate> Session<G> {
             started: cx.now,
             ruling: Arc::clone(ruling),
             rows: 0,
+            row_limit: 0,
             sqlstate: None,
             tag: String::new(),
             refusal: refusal.map(Box::new),
         }
     }
 
-    /// The session ends while a statement waits: its record says that it did not go on.
-    pub(crate) fn abandon_admission(&mut self, cx: &mut Cx<'_>) {
+    /// A statement that waits will not go on any more: its record says so, and nobody is asked about it.
+    pub(crate) fn abandon_admission(&mut self, reason: &'static str, cx: &mut Cx<'_>) {
         match self.admission.take() {
             None => {}
             Some(Admission::Recorded { run, .. }) => self.finish(&run, true, cx),
             Some(Admission::Held(held)) => {
-                let message = approval_ended(&held.ruling, held.id.as_ref(), "the session ended");
+                let message = approval_ended(&held.ruling, held.id.as_ref(), reason);
+                cx.out.effects.push(Effect::CancelApproval { id: held.id.clone(), reason });
                 let parts = IntentParts {
                     protocol: ProtocolKind::Simple,
                     effect: RecordEffect::Withheld,

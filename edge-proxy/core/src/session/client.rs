@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use writ_audit::ProtocolKind;
 
-use writ_model::facts::SessionEffect;
-use writ_model::{StatementKind, Timestamp, sqlstate};
+use writ_model::facts::{CursorUse, SessionEffect};
+use writ_model::{StatementKind, sqlstate};
 
 use super::admit::Admit;
 use super::pending::Pending;
@@ -87,6 +87,10 @@ impl<G: Gate> Session<G> {
             }
             _ => {}
         }
+        if self.holds_back(tag) {
+            self.flush(cx);
+            return None;
+        }
         let whole = rest.get(..total)?;
         if self.pending.len() >= PENDING_MAX {
             self.flush(cx);
@@ -129,8 +133,11 @@ impl<G: Gate> Session<G> {
         Some(0)
     }
 
-    fn copy_may_come(&self) -> bool {
-        self.pending.iter().any(|p| matches!(p, Pending::Query(_) | Pending::Execute(_)))
+    /// Whether a statement is on its way, and so may ask for data or send rows.
+    pub(crate) fn copy_may_come(&self) -> bool {
+        let runs =
+            |p: &Pending| matches!(p, Pending::Query(_) | Pending::Execute(_) | Pending::Wrap(_));
+        self.pending.iter().any(runs)
     }
 
     fn client_copy_end(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
@@ -196,6 +203,12 @@ impl<G: Gate> Session<G> {
             return Step::Wait;
         };
         let Some(ruling) = self.rule(text, cx) else { return Step::Wait };
+        let limits = &ruling.decision.limits;
+        let metered = self.is_metered(&ruling.facts, limits, None);
+        let ruling = match metered.then(|| self.unwrappable(&ruling)).flatten() {
+            Some((what, next)) => self.gate.refuse(sqlstate::REFUSED, what, next),
+            None => ruling,
+        };
         match self.admit(&ruling, ProtocolKind::Simple, None, cx) {
             Admit::Wait => Step::Wait,
             Admit::Refuse(run) => {
@@ -203,6 +216,13 @@ impl<G: Gate> Session<G> {
                 Step::Taken
             }
             Admit::Go(permit, run) => {
+                if metered {
+                    self.start_meter(&run, None, cx);
+                    if self.needs_wrap(&ruling.facts) {
+                        self.begin_wrap(permit, run, cx);
+                        return Step::Taken;
+                    }
+                }
                 write::query(ruling.sent(), cx.out.statement(permit));
                 self.note_effects(&ruling);
                 self.pending.push_back(Pending::Query(run));
@@ -210,6 +230,18 @@ impl<G: Gate> Session<G> {
                 Step::Taken
             }
         }
+    }
+
+    /// Why a query with limits cannot be sent as it is.
+    fn unwrappable(&self, ruling: &Ruling) -> Option<(&'static str, &'static str)> {
+        let limits = &ruling.decision.limits;
+        if let Some(why) = self.unboundable(&ruling.facts, limits, 0) {
+            return Some(why);
+        }
+        (self.series_open && self.needs_wrap(&ruling.facts)).then_some((
+            "rows that a statement changes cannot be counted in the middle of a series of the extended protocol",
+            "send Sync first",
+        ))
     }
 
     fn send_refused_query(&mut self, run: super::running::Running, cx: &mut Cx<'_>) {
@@ -230,7 +262,7 @@ impl<G: Gate> Session<G> {
                 "SET client_encoding = 'UTF8' and send it again",
             ));
         }
-        let ruling = self.gate.rule(text, cx.now);
+        let ruling = self.rule_text(text, cx)?;
         if self.uncertain_order(&ruling) {
             return Some(self.gate.refuse(
                 sqlstate::REFUSED,
@@ -243,7 +275,7 @@ impl<G: Gate> Session<G> {
         }
         let mut prepared = Vec::new();
         for name in &ruling.facts.executes {
-            prepared.extend(self.executed_rulings(name.as_bytes(), cx.now));
+            prepared.extend(self.executed_rulings(name.as_bytes(), cx)?);
         }
         Some(self.gate.rule_execute(&ruling, &prepared, cx.now))
     }
@@ -251,7 +283,14 @@ impl<G: Gate> Session<G> {
     /// Takes the newest configuration. Ends the session where the principal is gone.
     pub(crate) fn fresh(&mut self, cx: &mut Cx<'_>) -> bool {
         match self.gate.refresh(cx.now) {
-            Ok(()) => true,
+            Ok(()) => {
+                let counting = self.gate.counts_usage();
+                if counting && !self.counting {
+                    self.bytes_charged = self.bytes_to_client;
+                }
+                self.counting = counting;
+                true
+            }
             Err(reason) => {
                 self.end_with(sqlstate::AUTHENTICATION, &reason, EndReason::Revoked, cx);
                 false
@@ -272,20 +311,28 @@ impl<G: Gate> Session<G> {
 
     /// What `EXECUTE name` may run: every statement that this session ever prepared under the name, because whether a
     /// PREPARE or DEALLOCATE worked is not followed.
-    fn executed_rulings(&mut self, name: &[u8], now: Timestamp) -> Vec<Option<Arc<Ruling>>> {
+    fn executed_rulings(
+        &mut self,
+        name: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Option<Vec<Option<Arc<Ruling>>>> {
         let mut known: Vec<_> = self.prepared_by_sql.get(name).cloned().unwrap_or_default();
         known.extend(self.statements.get(name).map(|p| Arc::clone(&p.ruling)));
         if known.is_empty() || known.len() > SQL_PREPARED_MAX {
-            return vec![None];
+            return Some(vec![None]);
         }
-        known.iter().map(|ruling| self.still_valid(ruling, now)).collect()
+        known.iter().map(|ruling| self.still_valid(ruling, cx)).collect()
     }
 
-    /// The ruling on the same text under the newest configuration; `None` where other bytes would be sent now than
-    /// the server has.
-    fn still_valid(&mut self, before: &Arc<Ruling>, now: Timestamp) -> Option<Arc<Ruling>> {
-        let fresh = self.gate.rule(&before.text, now);
-        (fresh.sent() == before.sent()).then_some(fresh)
+    /// The ruling on the same text under the newest configuration; `None` inside where other bytes would be sent now
+    /// than the server has, `None` where it is not known yet.
+    fn still_valid(
+        &mut self,
+        before: &Arc<Ruling>,
+        cx: &mut Cx<'_>,
+    ) -> Option<Option<Arc<Ruling>>> {
+        let fresh = self.rule_text(&before.text, cx)?;
+        Some((fresh.sent() == before.sent()).then_some(fresh))
     }
 
     /// What a statement that is on its way now may change in the session.
@@ -303,6 +350,11 @@ impl<G: Gate> Session<G> {
         }
         if facts.session.contains(&SessionEffect::TransactionEnd) {
             self.note_transaction_may_end();
+        }
+        for cursor in &facts.cursors {
+            if let CursorUse::Declare { name, hold } = cursor {
+                self.open_cursor(name.as_bytes(), &ruling.decision.limits, *hold);
+            }
         }
         for name in &facts.prepares {
             let known = self.prepared_by_sql.entry(name.as_bytes().into()).or_default();

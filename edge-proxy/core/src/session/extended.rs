@@ -18,7 +18,7 @@ use crate::gate::{Gate, Permit, Ruling};
 use crate::write;
 
 /// The name under which the server is made to refuse: never one that a statement is kept under.
-const REFUSED_NAME: &[u8] = b"writ_refused";
+pub(crate) const REFUSED_NAME: &[u8] = b"writ_refused";
 
 impl<G: Gate> Session<G> {
     pub(crate) fn client_parse(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
@@ -69,8 +69,9 @@ impl<G: Gate> Session<G> {
             return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
         };
         let ruling = match self.renewed(parts.statement, prepared, cx) {
-            Ok(ruling) => ruling,
-            Err(refused) => return self.refuse_series(&refused, ProtocolKind::Parse, cx),
+            None => return Step::Wait,
+            Some(Ok(ruling)) => ruling,
+            Some(Err(refused)) => return self.refuse_series(&refused, ProtocolKind::Parse, cx),
         };
         if self.portals.len() >= PREPARED_MAX {
             let ruling = self.too_many("portals");
@@ -79,26 +80,31 @@ impl<G: Gate> Session<G> {
         self.forward(Permit::grant(), whole, cx);
         let portal =
             Portal { ruling, stamp: self.gate.stamp(), bind: parts.tail.into(), granted: false };
+        if parts.portal.is_empty() {
+            // The unnamed portal gives way to the new one, whatever becomes of that.
+            self.cursors.remove(parts.portal);
+        }
+        self.open_cursor(parts.portal, &portal.ruling.decision.limits, false);
         let undo = self.set_portal(parts.portal, Some(portal));
         self.pending.push_back(Pending::Bind(undo));
         Step::Taken
     }
 
     /// The ruling on a prepared statement under the newest configuration. Where other bytes must go now than the
-    /// server has, it is prepared anew before the Bind. `Err`: it may not run any more.
+    /// server has, it is prepared anew before the Bind. `Err`: it may not run any more. `None`: not known yet.
     fn renewed(
         &mut self,
         name: &[u8],
         prepared: Prepared,
         cx: &mut Cx<'_>,
-    ) -> Result<Arc<Ruling>, Arc<Ruling>> {
+    ) -> Option<Result<Arc<Ruling>, Arc<Ruling>>> {
         let stamp = self.gate.stamp();
         if prepared.stamp == stamp {
-            return Ok(prepared.ruling);
+            return Some(Ok(prepared.ruling));
         }
-        let fresh = self.gate.rule(&prepared.ruling.text, cx.now);
+        let fresh = self.rule_text(&prepared.ruling.text, cx)?;
         if matches!(fresh.decision.verdict, Verdict::Deny(_)) {
-            return Err(fresh);
+            return Some(Err(fresh));
         }
         if fresh.sent() != prepared.ruling.sent() {
             let out = cx.out.statement(Permit::grant());
@@ -110,11 +116,11 @@ impl<G: Gate> Session<G> {
         }
         let renewed = Prepared { ruling: Arc::clone(&fresh), stamp, ..prepared };
         self.statements.insert(name.into(), renewed);
-        Ok(fresh)
+        Some(Ok(fresh))
     }
 
     pub(crate) fn client_execute(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
-        let Some((name, _limit)) = frame::execute(frame::body(whole)) else {
+        let Some((name, row_limit)) = frame::execute(frame::body(whole)) else {
             return self.malformed("Execute", cx);
         };
         if !self.fresh(cx) {
@@ -128,7 +134,8 @@ impl<G: Gate> Session<G> {
             );
             return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
         };
-        let Some(ruling) = self.portal_ruling(&portal, cx) else {
+        let Some(ruling) = self.portal_ruling(&portal, cx) else { return Step::Wait };
+        let Some(ruling) = ruling else {
             let ruling = self.gate.refuse(
                 sqlstate::REFUSED,
                 "the configuration changed between Bind and Execute",
@@ -136,6 +143,17 @@ impl<G: Gate> Session<G> {
             );
             return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
         };
+        let limits = &ruling.decision.limits;
+        let metered = self.is_metered(&ruling.facts, limits, Some(name));
+        if metered && let Some((what, next)) = self.unboundable(&ruling.facts, limits, row_limit) {
+            let ruling = self.gate.refuse(sqlstate::REFUSED, what, next);
+            return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
+        }
+        if metered && self.copy_may_come() {
+            // Its rows are counted: those of others must not come meanwhile.
+            self.flush(cx);
+            return Step::Wait;
+        }
         let admit = if portal.granted {
             self.admit_continuation(&ruling, &portal.bind, cx)
         } else {
@@ -147,7 +165,11 @@ impl<G: Gate> Session<G> {
                 self.send_refused_series(run, cx);
                 Step::Taken
             }
-            Admit::Go(permit, run) => {
+            Admit::Go(permit, mut run) => {
+                run.row_limit = u32::try_from(row_limit).unwrap_or(0);
+                if metered {
+                    self.start_meter(&run, Some(name), cx);
+                }
                 if let Some(portal) = self.portals.get_mut(name) {
                     portal.granted = matches!(ruling.decision.verdict, Verdict::Hold(_));
                 }
@@ -159,14 +181,15 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    /// The ruling that holds for a portal now; `None` where its bytes are not what would be sent now.
-    fn portal_ruling(&mut self, portal: &Portal, cx: &mut Cx<'_>) -> Option<Arc<Ruling>> {
+    /// The ruling that holds for a portal now; `None` inside where its bytes are not what would be sent now, `None` where
+    /// it is not known yet.
+    fn portal_ruling(&mut self, portal: &Portal, cx: &mut Cx<'_>) -> Option<Option<Arc<Ruling>>> {
         if portal.stamp == self.gate.stamp() {
-            return Some(Arc::clone(&portal.ruling));
+            return Some(Some(Arc::clone(&portal.ruling)));
         }
-        let fresh = self.gate.rule(&portal.ruling.text, cx.now);
+        let fresh = self.rule_text(&portal.ruling.text, cx)?;
         let denied = matches!(fresh.decision.verdict, Verdict::Deny(_));
-        (denied || fresh.sent() == portal.ruling.sent()).then_some(fresh)
+        Some((denied || fresh.sent() == portal.ruling.sent()).then_some(fresh))
     }
 
     pub(crate) fn client_describe(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {

@@ -3,11 +3,14 @@
 
 mod admit;
 mod client;
+mod estimate;
 mod extended;
+mod metered;
 mod pending;
 mod probe;
 mod running;
 mod upstream;
+mod wrap;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,7 +22,9 @@ use writ_model::{SessionId, Timestamp};
 use crate::gate::{Gate, Ruling, Stamp};
 use crate::outbox::{ApprovalNews, Effect, EndReason, Journal, Outbox};
 use crate::write::Message;
-use admit::{Admission, Held};
+use admit::Admission;
+use estimate::Estimate;
+use metered::{CursorMeter, Meter};
 use pending::Pending;
 use probe::Probe;
 
@@ -129,6 +134,21 @@ pub struct Session<G> {
     pub(crate) client_drop: usize,
     /// Bytes of the server's current frame still to pass on.
     pub(crate) upstream_pass: usize,
+    /// Bytes of the server's current frame that the client does not see.
+    pub(crate) upstream_drop: usize,
+    /// The statement that runs has limits.
+    pub(crate) meter: Option<Box<Meter>>,
+    /// What the planner is asked, or has said.
+    pub(crate) estimate: Option<Estimate>,
+    /// A cancel request of our own is on its way.
+    pub(crate) cancelling: bool,
+    /// Cursors and portals with limits.
+    pub(crate) cursors: HashMap<Box<[u8]>, CursorMeter>,
+    /// Rows are counted, because a rule looks at what principals take in an hour.
+    pub(crate) counting: bool,
+    pub(crate) rows_seen: u64,
+    pub(crate) rows_charged: u64,
+    pub(crate) bytes_charged: u64,
     pub(crate) statement_count: u64,
     pub(crate) bytes_to_client: u64,
     pub(crate) bytes_mark: u64,
@@ -163,6 +183,15 @@ impl<G: Gate> Session<G> {
             client_pass: 0,
             client_drop: 0,
             upstream_pass: 0,
+            upstream_drop: 0,
+            meter: None,
+            estimate: None,
+            cancelling: false,
+            cursors: HashMap::new(),
+            counting: false,
+            rows_seen: 0,
+            rows_charged: 0,
+            bytes_charged: 0,
             statement_count: 0,
             bytes_to_client: 0,
             bytes_mark: 0,
@@ -278,12 +307,7 @@ impl<G: Gate> Session<G> {
             return;
         }
         self.ended = Some(reason);
-        if let Some(Admission::Held(Held { id, .. })) = &self.admission {
-            cx.out
-                .effects
-                .push(Effect::CancelApproval { id: id.clone(), reason: "the session ended" });
-        }
-        self.abandon_admission(cx);
+        self.abandon_admission("the session ended", cx);
         self.finish_abandoned(cx);
         cx.out.effects.push(Effect::End(reason));
     }

@@ -14,6 +14,14 @@ pub(crate) enum Undo {
 }
 
 impl Undo {
+    /// The portal that the message was about.
+    pub(crate) fn portal(&self) -> Option<&[u8]> {
+        match self {
+            Self::Portal(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The statement that the message was about.
     pub(crate) fn statement(&self) -> Option<&[u8]> {
         match self {
@@ -43,6 +51,8 @@ pub(crate) enum Pending {
     },
     /// The Sync of a probe.
     OwnSync,
+    /// BEGIN, COMMIT or ROLLBACK of our own around a statement.
+    Wrap(Running),
     /// A Parse or Close of our own before a Bind, to renew a statement under a new configuration.
     Renewal,
 }
@@ -51,7 +61,9 @@ impl Pending {
     /// The statement whose outcome is due.
     pub(crate) fn into_run(self) -> Option<Running> {
         match self {
-            Self::Query(run) | Self::Execute(run) | Self::Parse(_, Some(run)) => Some(run),
+            Self::Query(run) | Self::Execute(run) | Self::Wrap(run) | Self::Parse(_, Some(run)) => {
+                Some(run)
+            }
             _ => None,
         }
     }
@@ -77,7 +89,7 @@ impl Pending {
 
     /// Whether the client does not see the replies to it.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self, Self::Own { .. } | Self::OwnSync | Self::Renewal)
+        matches!(self, Self::Own { .. } | Self::OwnSync | Self::Renewal | Self::Wrap(_))
     }
 }
 

@@ -143,6 +143,7 @@ impl<G: Gate> Session<G> {
                     role: names.role,
                     search_path: names.search_path,
                     temp_relations: names.temp_relations,
+                    temp_active: names.temp_active,
                     standard_conforming_strings: names.standard_conforming_strings,
                 });
                 self.stale.names = false;

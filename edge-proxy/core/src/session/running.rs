@@ -19,6 +19,8 @@ pub(crate) struct Running {
     pub(crate) started: Timestamp,
     pub(crate) ruling: Arc<Ruling>,
     pub(crate) rows: u64,
+    /// The row limit of its Execute; 0: none.
+    pub(crate) row_limit: u32,
     pub(crate) sqlstate: Option<String>,
     pub(crate) tag: String,
     /// What the client sees instead of the server's own error.
@@ -95,13 +97,17 @@ impl<G: Gate> Session<G> {
         let outcome = OutcomeRef {
             statement: &self.statement_id(run.number),
             sqlstate,
-            rows: run.rows,
+            rows: self.rows_of_cut(run.number).unwrap_or(run.rows),
             bytes_out: bytes,
             duration_us: u64::try_from(cx.now.0.saturating_sub(run.started.0)).unwrap_or(0),
             cancelled,
             command_tag: &run.tag,
         };
         cx.journal.outcome(cx.now, &outcome);
+        if self.counting {
+            self.charge(cx);
+        }
+        self.end_meter(run.number);
     }
 
     /// The session is over: what is still on its way gets an outcome that says so.

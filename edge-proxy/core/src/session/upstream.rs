@@ -3,6 +3,7 @@
 
 use writ_model::Timestamp;
 
+use super::metered::Passage;
 use super::pending::Pending;
 use super::{CopyIn, Cx, REPLY_BYTES_MAX, Session, Transaction, is_utf8};
 use crate::frame::{self, HEADER_BYTES, Header, Scan};
@@ -28,6 +29,16 @@ impl<G: Gate> Session<G> {
                 }
                 continue;
             }
+            if self.upstream_drop > 0 {
+                let count = rest.len().min(self.upstream_drop);
+                self.upstream_drop -= count;
+                used += count;
+                from = used;
+                if count == 0 {
+                    break;
+                }
+                continue;
+            }
             let header = match frame::scan(rest) {
                 Scan::Incomplete => break,
                 Scan::Malformed(_) => {
@@ -38,7 +49,13 @@ impl<G: Gate> Session<G> {
                 }
                 Scan::Frame(header) => header,
             };
+            if self.meter.is_some() && self.meter_frame(header, cx) == Passage::Drop {
+                self.pass(input, from, used, cx);
+                self.upstream_drop = header.total;
+                continue;
+            }
             if self.is_stream(header.tag) {
+                self.rows_seen += u64::from(self.counting);
                 self.upstream_pass = header.total;
                 continue;
             }
@@ -60,6 +77,9 @@ impl<G: Gate> Session<G> {
             from = used;
         }
         self.pass(input, from, used, cx);
+        if self.charges_running() {
+            self.charge(cx);
+        }
         used
     }
 
@@ -95,8 +115,11 @@ impl<G: Gate> Session<G> {
             }
             _ => false,
         };
-        if expected {
-            self.pending.pop_front();
+        if expected
+            && let Some(Pending::Close(undo)) = self.pending.pop_front()
+            && let Some(portal) = undo.portal()
+        {
+            self.cursors.remove(portal);
         }
     }
 
@@ -116,6 +139,7 @@ impl<G: Gate> Session<G> {
                 self.pending.pop_front();
             }
             (b'E', Some(Pending::Renewal)) => self.error(whole, body, cx),
+            (_, Some(Pending::Wrap(_))) => self.wrap_reply(tag, whole, body, cx),
             (_, Some(Pending::Own { .. } | Pending::OwnSync)) => self.probe_reply(tag, body, cx),
             (b'C' | b'I' | b's', _) => self.completed(tag, whole, body, cx),
             (b'G', _) => self.copy_in_started(whole, cx),
@@ -131,7 +155,7 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    fn put(&mut self, whole: &[u8], cx: &mut Cx<'_>) {
+    pub(crate) fn put(&mut self, whole: &[u8], cx: &mut Cx<'_>) {
         self.bytes_to_client += whole.len() as u64;
         cx.out.to_client.extend_from_slice(whole);
     }
@@ -153,16 +177,27 @@ impl<G: Gate> Session<G> {
 
     /// CommandComplete, EmptyQueryResponse or PortalSuspended.
     fn completed(&mut self, tag: u8, whole: &[u8], body: &[u8], cx: &mut Cx<'_>) {
-        self.put(whole, cx);
         self.copy_in = CopyIn::No;
         let mut rest = body;
         let command =
             if tag == b'C' { frame::take_cstr(&mut rest).unwrap_or_default() } else { b"" };
+        if self.meter.is_some() && self.meter_completion(whole, command, cx) == Passage::Drop {
+            if let Some(Pending::Query(run)) = self.pending.front_mut() {
+                run.note_tag(command);
+            }
+            return;
+        }
+        self.put(whole, cx);
         match self.pending.front_mut() {
             Some(Pending::Query(run)) if tag != b's' => run.note_tag(command),
             Some(Pending::Execute(_)) => {
                 if let Some(mut run) = self.pending.pop_front().and_then(Pending::into_run) {
                     run.note_tag(command);
+                    if tag == b's' {
+                        // A portal is suspended after exactly as many rows as it was asked for.
+                        run.rows = run.rows.saturating_add(u64::from(run.row_limit));
+                    }
+                    self.note_cursors(&run.ruling.facts);
                     self.finish(&run, false, cx);
                 }
                 self.stray_syncs = 0;
@@ -173,6 +208,9 @@ impl<G: Gate> Session<G> {
     }
 
     fn copy_in_started(&mut self, whole: &[u8], cx: &mut Cx<'_>) {
+        if self.meter_copy_in(cx) == Passage::Drop {
+            return;
+        }
         match self.pending.front() {
             Some(Pending::Execute(_)) => {
                 let before = self.pending.len();
@@ -196,7 +234,9 @@ impl<G: Gate> Session<G> {
         self.copy_in = CopyIn::No;
         self.note_transaction_may_end();
         match self.pending.front_mut() {
-            None | Some(Pending::Sync | Pending::OwnSync) => self.put(whole, cx),
+            None | Some(Pending::Sync | Pending::OwnSync) => {
+                self.put_error(whole, body, None, false, cx);
+            }
             Some(Pending::Query(run)) => {
                 run.note_error(code);
                 let refusal = run.refusal.clone();
@@ -211,6 +251,10 @@ impl<G: Gate> Session<G> {
                 for mut run in self.skip_to_sync() {
                     run.note_error(code);
                     self.finish(&run, false, cx);
+                }
+                if self.skipping {
+                    // E1: the message that waits will be skipped; the next one is decided for itself.
+                    self.abandon_admission("an error before it ended its series", cx);
                 }
             }
         }
@@ -237,15 +281,27 @@ impl<G: Gate> Session<G> {
         cx: &mut Cx<'_>,
     ) {
         let before = cx.out.to_client.len();
+        let hides = self.quotes_a_hidden_row(body);
         match refusal {
             Some(message) => message.put(b'E', &mut cx.out.to_client),
-            None if rewritten => write::error_without_positions(body, &mut cx.out.to_client),
+            None if rewritten || hides => {
+                let left_out = write::LeftOut { positions: rewritten, row: hides };
+                write::error_without(body, left_out, &mut cx.out.to_client);
+            }
             None => cx.out.to_client.extend_from_slice(whole),
         }
         self.bytes_to_client += (cx.out.to_client.len() - before) as u64;
     }
 
-    fn note_transaction(&mut self, body: &[u8]) {
+    /// E3: the server quotes the row or the key that a constraint refused, masked columns included.
+    fn quotes_a_hidden_row(&self, body: &[u8]) -> bool {
+        let field = |name| frame::error_field(body, name).unwrap_or_default();
+        let quotes = matches!(field(b'C').get(..2), Some(b"23" | b"44"));
+        let text = |name| String::from_utf8_lossy(field(name)).into_owned();
+        quotes && !field(b'D').is_empty() && self.gate.hides_rows(&text(b's'), &text(b't'))
+    }
+
+    pub(crate) fn note_transaction(&mut self, body: &[u8]) {
         self.transaction = match body.first() {
             Some(b'I') => Transaction::Idle,
             Some(b'T') => Transaction::Open,
@@ -256,6 +312,7 @@ impl<G: Gate> Session<G> {
         }
         // Portals end with their transaction; what it defined is there for everyone, or for nobody.
         self.portals.clear();
+        self.drop_cursors();
         self.stale.names_in_transaction = false;
         if self.stale.catalog_in_transaction {
             self.stale.catalog_in_transaction = false;
@@ -266,10 +323,16 @@ impl<G: Gate> Session<G> {
     }
 
     fn ready(&mut self, whole: &[u8], body: &[u8], cx: &mut Cx<'_>) {
+        if self.meter.is_some() && self.meter_ready(body, cx) == Passage::Drop {
+            return;
+        }
         match self.pending.front() {
             Some(Pending::Query(_)) => {
                 if let Some(run) = self.pending.pop_front().and_then(Pending::into_run) {
                     self.put(whole, cx);
+                    if run.sqlstate.is_none() {
+                        self.note_cursors(&run.ruling.facts);
+                    }
                     self.finish(&run, false, cx);
                 }
                 self.series_open = false;
@@ -295,7 +358,7 @@ impl<G: Gate> Session<G> {
     }
 
     /// Replies do not fit what was forwarded: nothing can be told apart any more, so the session ends.
-    fn broken(&mut self, what: &str, cx: &mut Cx<'_>) {
+    pub(crate) fn broken(&mut self, what: &str, cx: &mut Cx<'_>) {
         let text = format!("the database sent {what}");
         self.end_with(writ_model::sqlstate::PROTOCOL_VIOLATION, &text, EndReason::Protocol, cx);
     }
@@ -304,7 +367,7 @@ impl<G: Gate> Session<G> {
     #[must_use]
     pub fn running_since(&self) -> Option<Timestamp> {
         self.pending.iter().find_map(|p| match p {
-            Pending::Query(run) | Pending::Execute(run) => Some(run.started),
+            Pending::Query(run) | Pending::Execute(run) | Pending::Wrap(run) => Some(run.started),
             _ => None,
         })
     }

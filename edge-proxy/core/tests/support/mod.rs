@@ -7,12 +7,13 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use writ_audit::record::{DecisionKind, TextValue};
 use writ_audit::{EncodedStatement, IntentRef, OutcomeRef, SessionProfile, StatementProfile};
-use writ_edge_core::gate::{Ruling, SessionNames, Stamp};
+use writ_edge_core::gate::{Left, Ruling, SessionNames, Stamp};
 use writ_edge_core::{Cx, Effect, Gate, Journal, JournalFull, Outbox, Session};
-use writ_model::facts::SessionEffect;
+use writ_model::facts::{CursorUse, SessionEffect};
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{
-    Decision, Denial, DurationMs, Epoch, HoldTerms, StatementFacts, Timestamp, Verdict,
+    Decision, Denial, DurationMs, Epoch, HoldTerms, HourlyLimit, Limits, StatementFacts,
+    StatementKind, Timestamp, Verdict,
 };
 
 /// Decides by the first word of the text: `deny`, `hold`, `mask`, `strict`, `set`; anything else is allowed.
@@ -20,11 +21,21 @@ pub struct WordGate {
     pub epoch: u64,
     pub names: SessionNames,
     pub stamp: u64,
+    pub limits: Limits,
+    pub left: Left,
+    pub charged: std::cell::RefCell<Vec<(u64, u64)>>,
 }
 
 impl Default for WordGate {
     fn default() -> Self {
-        Self { epoch: 1, names: SessionNames::default(), stamp: 1 }
+        Self {
+            epoch: 1,
+            names: SessionNames::default(),
+            stamp: 1,
+            limits: Limits::default(),
+            left: Left::default(),
+            charged: std::cell::RefCell::default(),
+        }
     }
 }
 
@@ -64,6 +75,20 @@ impl WordGate {
         let word = shown.split(' ').next().unwrap_or_default().to_owned();
         let mut facts =
             StatementFacts { bounded: true, statements: 1, ..StatementFacts::default() };
+        facts.kinds.extend(match word.as_str() {
+            "update" => Some(StatementKind::Update),
+            "copyin" => Some(StatementKind::CopyIn),
+            "begin" | "commit" => Some(StatementKind::Transaction),
+            "declare" | "fetch" | "close" => Some(StatementKind::Cursor),
+            _ => Some(StatementKind::Select),
+        });
+        let last = shown.split(' ').next_back().unwrap_or_default().to_owned();
+        facts.cursors.extend(match word.as_str() {
+            "declare" => Some(CursorUse::Declare { name: last, hold: false }),
+            "fetch" => Some(CursorUse::Fetch(last)),
+            "close" => Some(CursorUse::Close(Some(last))),
+            _ => None,
+        });
         if word == "set" {
             facts.session.insert(SessionEffect::Names);
         }
@@ -74,14 +99,18 @@ impl WordGate {
                 verdict,
                 rules: vec!["word".parse().expect("rule")],
                 epoch: Epoch(self.epoch),
-                strict: word == "strict" || word == "hold",
+                strict: word.starts_with("strict") || word == "hold",
+                limits: self.limits.clone(),
             },
             sqlstate: code,
-            rewritten: (word == "mask")
+            rewritten: word
+                .ends_with("mask")
                 .then(|| format!("masked by {}", self.epoch).into_bytes().into_boxed_slice()),
             profile: profile(&shown, self.epoch),
             touched: Arc::from([]),
             redact_binds: false,
+            estimated: false,
+            expected: None,
         })
     }
 }
@@ -110,6 +139,9 @@ impl Gate for WordGate {
         let denial = Denial { reason: what.into(), next_step: next_step.into() };
         self.ruling(b"", Verdict::Deny(denial), code)
     }
+    fn hides_rows(&self, _schema: &str, relation: &str) -> bool {
+        relation == "masked"
+    }
     fn names(&self) -> &SessionNames {
         &self.names
     }
@@ -118,6 +150,26 @@ impl Gate for WordGate {
     }
     fn set_own_catalog(&mut self, _json: Option<&[u8]>) -> Result<(), String> {
         Ok(())
+    }
+    fn wants_estimate(&self, ruling: &Ruling) -> bool {
+        ruling.text.starts_with(b"expect") && !ruling.estimated
+    }
+    fn rule_expecting(&mut self, text: &[u8], rows: Option<u64>, _now: Timestamp) -> Arc<Ruling> {
+        let word = if rows.is_some_and(|rows| rows > 100) { "deny" } else { "" };
+        let mut ruling = Arc::into_inner(self.ruling(text, verdict(word), sqlstate::REFUSED))
+            .expect("just made");
+        ruling.estimated = true;
+        Arc::new(ruling)
+    }
+    fn counts_usage(&self) -> bool {
+        !self.limits.hourly.is_empty()
+    }
+    fn charge(&self, _now: Timestamp, rows: u64, bytes: u64) {
+        self.charged.borrow_mut().push((rows, bytes));
+    }
+    fn left(&self, _limits: &[HourlyLimit], _now: Timestamp) -> Left {
+        let rows: u64 = self.charged.borrow().iter().map(|(rows, _)| rows).sum();
+        Left { rows: self.left.rows.map(|left| left.saturating_sub(rows)), ..self.left }
     }
 }
 
