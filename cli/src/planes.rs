@@ -70,6 +70,9 @@ pub(crate) struct EdgeFile {
     /// The most sessions at once.
     #[serde(default = "sessions_max")]
     pub(crate) sessions_max: usize,
+    /// The secret that masks hash with, the same for every edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mask_key_file: Option<PathBuf>,
 }
 
 /// `lake.toml`.
@@ -137,6 +140,7 @@ impl Options for EdgeFile {
         "metrics_listen",
         "plaintext",
         "sessions_max",
+        "mask_key_file",
     ];
 }
 
@@ -275,6 +279,7 @@ mod tests {
             metrics_listen: Some(([127, 0, 0, 1], 2).into()),
             plaintext: false,
             sessions_max: 1,
+            mask_key_file: Some("/m".into()),
         };
         let table = toml::Table::try_from(&edge).expect("a table");
         let mut names: Vec<&str> = table.keys().map(String::as_str).collect();

@@ -22,6 +22,7 @@ use crate::classify;
 use crate::client::Door;
 use crate::connection::Shared;
 use crate::journal::SpoolJournal;
+use crate::mask_key::{MaskKey, MaskKeyError};
 use crate::metrics::{self, Health, Metrics};
 use crate::sessions::{SessionEvent, Sessions};
 use crate::ship::{self, ShipPorts, ShipStatus};
@@ -64,6 +65,8 @@ pub struct Config {
     pub plaintext: bool,
     /// The most sessions at once.
     pub sessions_max: usize,
+    /// Where the secret is that masks hash with; `None`: one of its own, in the data directory.
+    pub mask_key_file: Option<PathBuf>,
 }
 
 /// What the edge takes from outside besides its configuration.
@@ -96,6 +99,9 @@ pub enum StartError {
     /// The spool cannot be opened.
     #[error("the audit spool cannot be opened: {0}")]
     Spool(#[from] SpoolError),
+    /// The mask key cannot be had.
+    #[error(transparent)]
+    MaskKey(#[from] MaskKeyError),
     /// The certificate cannot be used.
     #[error("TLS: {0}")]
     Tls(String),
@@ -151,6 +157,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     };
     let node = node_config(&config);
     let identity = enroll_or_load(&node).await?;
+    let mask_key =
+        MaskKey::open(config.mask_key_file.as_deref(), &config.data_dir, &*ports.random)?;
     let clock = Arc::clone(&ports.clock);
     let metrics = Arc::new(Metrics::default());
     let (spool, recovered) = Spool::open(SpoolConfig {
@@ -193,6 +201,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         databases: Arc::clone(&databases),
         sessions: Arc::clone(&sessions),
         sessions_max: config.sessions_max,
+        mask_key,
         shared,
         session_id: ports.session_id,
         random: ports.random,

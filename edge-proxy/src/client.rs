@@ -20,6 +20,7 @@ use writ_model::sqlstate::{self, SqlState};
 use writ_model::{DatabaseName, PrincipalId, SessionId};
 
 use crate::connection::{self, Parts, Shared};
+use crate::mask_key::MaskKey;
 use crate::sessions::Sessions;
 use crate::startup::{ClientStream, Opening, Startup, ask_password, open};
 use crate::states::{Databases, Served};
@@ -60,6 +61,8 @@ pub struct Door {
     pub sessions: Arc<Sessions>,
     /// The most sessions at once.
     pub sessions_max: usize,
+    /// What masks hash with.
+    pub mask_key: MaskKey,
     /// What sessions share.
     pub shared: Shared,
     /// Makes session ids.
@@ -241,6 +244,7 @@ impl Door {
             .map_err(|denial| Refused::new(sqlstate::REFUSED, denial.reason, denial.next_step))?;
         let session = (self.session_id)();
         let mut parameters = upstream_parameters(startup, &principal, &session)?;
+        parameters.extend(self.mask_key.parameters());
         if gate.is_read_only() {
             begin_read_only(&mut parameters);
         }

@@ -8,6 +8,7 @@ pub mod client;
 pub mod connection;
 pub mod database;
 pub mod journal;
+pub mod mask_key;
 pub mod metrics;
 pub mod sessions;
 pub mod ship;

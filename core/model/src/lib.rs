@@ -11,6 +11,7 @@ pub mod ids;
 pub mod limits;
 pub mod lineage;
 pub mod mask;
+mod mask_kind;
 pub mod principal;
 pub mod secret;
 pub mod sqlstate;

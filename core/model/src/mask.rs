@@ -5,16 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Tag;
-
-/// How a value is masked. All kinds keep the column's type and keep NULL as NULL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MaskKind {
-    /// A fixed value of the column's type that looks like what it stands for (`***-**-****` for an SSN).
-    Redact,
-    /// NULL, whatever the value was.
-    Null,
-}
+pub use crate::mask_kind::{
+    BucketSize, HASH_CHARACTERS_MAX, HASH_CHARACTERS_MIN, MaskKind, MaskKindError, Part,
+};
 
 /// One masked column.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,7 +17,6 @@ pub struct ColumnMask {
     /// What the column holds: chooses the look of a redacted value.
     pub tag: Tag,
 }
-
 /// The masked columns of one database for one principal: schema → relation → column → mask.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnMasks {

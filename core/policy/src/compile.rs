@@ -220,18 +220,35 @@ impl Policies {
 
 /// Whether `policy` cannot tell two columns with the same tag apart. Reads the text, so that a doubt means no.
 fn sees_only_tags(policy: &Policy) -> bool {
-    let asks_unmasked = match policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(action) => action.id().unescaped() == UNMASKED,
-        ActionConstraint::In(actions) => actions.iter().any(|a| a.id().unescaped() == UNMASKED),
-    };
     let any_resource =
         matches!(policy.resource_constraint(), ResourceConstraint::Any | ResourceConstraint::Is(_));
     let text = policy.to_string();
     let mentions = text.matches("resource").count();
     // The scope itself mentions it once.
     let tags = text.matches("resource.tag ").count() + text.matches("resource.tag)").count();
-    !asks_unmasked || (any_resource && mentions == tags + 1)
+    !asks_unmasked(policy) || (any_resource && mentions == tags + 1)
+}
+
+/// Whether `policy` can answer the question whether a column is seen as it is.
+fn asks_unmasked(policy: &Policy) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(action) => action.id().unescaped() == UNMASKED,
+        ActionConstraint::In(actions) => actions.iter().any(|a| a.id().unescaped() == UNMASKED),
+    }
+}
+
+/// How what `policy` hides is shown.
+fn mask(policy: &Policy) -> Result<MaskKind, String> {
+    let Some(kind) = policy.annotation("mask") else { return Ok(MaskKind::Redact) };
+    let kind = kind.parse().map_err(|e| format!("@mask: {e}"))?;
+    if policy.effect() == Effect::Forbid && asks_unmasked(policy) {
+        return Ok(kind);
+    }
+    // On a `permit` it would look like a mask, and show everything.
+    Err("@mask only means something on `forbid (…, action == Action::\"Unmasked\", …)`; \
+         write that, or leave the annotation out"
+        .to_owned())
 }
 
 fn rule(id: RuleId, policy: &Policy) -> Result<Rule, String> {
@@ -242,13 +259,6 @@ fn rule(id: RuleId, policy: &Policy) -> Result<Rule, String> {
         return Err(format!("@{unknown} is not known; write one of @{all}"));
     }
     let text = |key: &str| policy.annotation(key).map(str::to_owned);
-    let mask = match policy.annotation("mask") {
-        None | Some("redact") => MaskKind::Redact,
-        Some("null") => MaskKind::Null,
-        Some(other) => {
-            return Err(format!("@mask(\"{other}\") is not known; write \"redact\" or \"null\""));
-        }
-    };
     let strict = match policy.annotation("audit") {
         None => false,
         Some("strict") => true,
@@ -265,7 +275,7 @@ fn rule(id: RuleId, policy: &Policy) -> Result<Rule, String> {
         reason: text("reason"),
         next_step: text("next_step"),
         hold: hold_terms(&id, policy)?,
-        mask,
+        mask: mask(policy)?,
         strict,
         id,
     })

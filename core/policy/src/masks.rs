@@ -47,11 +47,11 @@ impl Policies {
         for ColumnSensitivity { column, tag } in sensitive {
             let known = by_tag.get(tag).filter(|_| self.masks_by_tag);
             let kind = match known {
-                Some(kind) => *kind,
+                Some(kind) => kind.clone(),
                 None => {
                     let column = column_uid(s, column).map_err(|e| broken(&e))?;
                     let kind = mask_kind(&asker, &principals, &column)?;
-                    by_tag.insert(tag, kind);
+                    by_tag.insert(tag, kind.clone());
                     kind
                 }
             };
@@ -76,19 +76,24 @@ impl Policies {
     }
 }
 
-/// `None`: everyone in the chain may see it as it is. Otherwise the strongest mask that any refusal asks for.
+/// `None`: everyone in the chain may see it as it is. Otherwise a mask that hides what every refusal
+/// asks for.
 fn mask_kind(
     asker: &Asker<'_>,
     principals: &[(PrincipalId, EntityUid)],
     column: &EntityUid,
 ) -> Result<Option<MaskKind>, Refusal> {
-    let mut strongest = None;
+    let mut strongest: Option<MaskKind> = None;
     for (_, principal) in principals {
         match asker.ask(principal, UNMASKED, column) {
             Answer::Yes(_) => {}
             Answer::No(rules) => {
-                let kind = rules.iter().map(|r| r.mask).max().unwrap_or(MaskKind::Redact);
-                strongest = strongest.max(Some(kind));
+                let kinds = rules.iter().map(|r| r.mask.clone());
+                let kind = kinds.reduce(MaskKind::and).unwrap_or(MaskKind::Redact);
+                strongest = Some(match strongest {
+                    Some(other) => other.and(kind),
+                    None => kind,
+                });
             }
             Answer::Broken(rule, error) => return Err(errored(rule, &error)),
         }

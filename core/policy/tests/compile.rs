@@ -66,7 +66,9 @@ fn annotations_are_checked_where_they_stand() {
         (r#"@approvers("dba") @expires("0m")"#, "\"15m\""),
         (r#"@approvers("dba") @quorom("2")"#, "@quorom is not known"),
         (r#"@approvers("dba") @audit("loose")"#, "write \"strict\""),
-        (r#"@approvers("dba") @mask("blur")"#, "\"redact\" or \"null\""),
+        (r#"@approvers("dba") @mask("blur")"#, "is no kind of mask; write \"redact\""),
+        (r#"@approvers("dba") @mask("partial(0)")"#, "write partial(F,L)"),
+        (r#"@approvers("dba") @mask("token")"#, "only means something on"),
         (r#"@approvers("dba") @max_rows("10")"#, "write it on a `permit`"),
     ] {
         let (line, text) = problem(&format!("{first}{annotations}\n{held}"));

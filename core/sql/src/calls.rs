@@ -136,6 +136,9 @@ impl Walk<'_> {
         if name.last().is_some_and(|n| n == "set_config") {
             self.set_config(&call.args);
         }
+        if name.last().is_some_and(|n| n == "current_setting") {
+            self.current_setting(&call.args);
+        }
         call.children(self);
     }
 
@@ -147,7 +150,7 @@ impl Walk<'_> {
             _ => false,
         };
         let pinned = self.pinned_setting.clone().filter(|_| by_name);
-        let written = args.first().and_then(parse::constant).map(str::to_ascii_lowercase);
+        let written = args.first().and_then(session::written_name);
         match written.or(pinned) {
             Some(setting) if !named => {
                 if guard::is_access_mode(&setting) {
@@ -166,6 +169,7 @@ impl Walk<'_> {
 
     /// Notes that a setting changes.
     pub(crate) fn setting(&mut self, setting: &str) {
+        self.guard_change(setting);
         self.facts.settings.insert(setting.to_owned());
         match session::meaning(setting) {
             session::Meaning::Harmless => self.kind(StatementKind::Set),
@@ -240,6 +244,9 @@ impl Walk<'_> {
 
     /// Whether `name` after a row, as in `t.name` or `(row).name`, can be a function; notes it.
     pub(crate) fn attribute_function(&mut self, name: &str) -> bool {
+        if name == "current_setting" {
+            self.current_setting(&[]);
+        }
         if self.made_functions.contains(name) {
             self.opaque(OpaqueReason::UntrustedFunction(name.to_owned()));
             return true;

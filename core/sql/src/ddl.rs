@@ -363,6 +363,7 @@ impl Walk<'_> {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&create.funcname).join("."));
                 self.made_functions.extend(parse::strings(&create.funcname).pop());
+                self.function_settings(&create.options);
                 self.loose(|walk| {
                     walk.persist(|walk| {
                         create.parameters.children(walk);
@@ -409,6 +410,7 @@ impl Walk<'_> {
                 | NodeEnum::RuleStmt(_),
             ) => self.hook(node),
             Some(other) => {
+                self.stored_settings(other);
                 if attaches_code(other) {
                     let what = "code behind an operator, a cast or an event".to_owned();
                     self.opaque(OpaqueReason::UntrustedFunction(what));
@@ -458,7 +460,7 @@ impl Walk<'_> {
                 }
                 self.over(table.as_ref(), |walk| trigger.when_clause.children(walk));
                 if let Some(table) = &table {
-                    self.trigger(table);
+                    self.defined_trigger(table);
                 }
             }
             Some(NodeEnum::RuleStmt(rule)) => {

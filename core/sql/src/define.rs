@@ -391,7 +391,7 @@ impl Walk<'_> {
     }
 
     /// Notes that writes of a relation run code from now on.
-    pub(crate) fn trigger(&mut self, relation: &pb::RangeVar) {
+    pub(crate) fn defined_trigger(&mut self, relation: &pb::RangeVar) {
         self.made.hook(&relation.schemaname, &relation.relname);
         let found = self.names.resolve(self.catalog, &relation.schemaname, &relation.relname);
         if let Resolved::Relation(found) = found {

@@ -20,6 +20,10 @@ mod ddl;
 mod define;
 mod derived;
 mod guard;
+mod kind_documents;
+mod kind_keyed;
+mod kind_values;
+mod kinds;
 mod limits;
 mod lineage;
 mod mask;
@@ -38,6 +42,7 @@ mod utility;
 mod walk;
 
 pub use derived::{DerivedColumn, derived_columns};
+pub use kind_keyed::MASK_KEY_SETTINGS;
 pub use limits::{NESTING_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
 pub use names::Names;
 pub use system::{SystemColumn, sensitive_system_columns};

@@ -1,11 +1,12 @@
-//! What replaces a masked relation: a subselect with a constant in place of each masked value.
+//! What replaces a masked relation: a subselect with a masked value in place of each value to hide.
 
 use std::collections::BTreeMap;
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::mask::ColumnMask;
-use writ_model::{Catalog, Column, ColumnMasks, MaskKind, OpaqueReason, Relation, StatementFacts};
+use writ_model::{Catalog, Column, ColumnMasks, OpaqueReason, Relation, StatementFacts};
 
+use crate::kinds::value;
 use crate::overlay::Seen;
 use crate::parse;
 use crate::scope::family;
@@ -20,9 +21,13 @@ pub(crate) fn of(
     let mut found = BTreeMap::new();
     for member in family(catalog, relation, only) {
         for (column, mask) in masks.relation(&member.schema, &member.name).into_iter().flatten() {
-            if relation.column(column).is_some() {
-                found.entry(column.clone()).or_insert_with(|| mask.clone());
+            if relation.column(column).is_none() {
+                continue;
             }
+            let together = |other: &mut ColumnMask| {
+                other.kind = other.kind.clone().and(mask.kind.clone());
+            };
+            found.entry(column.clone()).and_modify(together).or_insert_with(|| mask.clone());
         }
     }
     found
@@ -122,85 +127,4 @@ fn text(relation: &Relation, masked: &BTreeMap<String, ColumnMask>, only: bool) 
     let only = if only { "ONLY " } else { "" };
     let (schema, name) = (quoted(&relation.schema), quoted(&relation.name));
     format!("SELECT {} FROM {only}{schema}.{name}", columns.join(", "))
-}
-
-/// The expression that stands for a masked column, which is called `name` where it stands: its type
-/// stays, and NULL stays NULL.
-fn value(column: &Column, mask: &ColumnMask, name: &str) -> String {
-    let type_name = &column.type_name;
-    let constant = match mask.kind {
-        MaskKind::Null => None,
-        MaskKind::Redact => constant(column, mask.tag.as_str()),
-    };
-    match constant {
-        None => format!("NULL::{type_name}"),
-        Some(constant) => {
-            let text = constant.replace('\'', "''");
-            let some = format!("CASE WHEN {name} IS NULL THEN NULL ELSE '{text}'::{type_name} END");
-            format!("({some})::{type_name}")
-        }
-    }
-}
-
-/// The text of a constant of the column's type; `None` where none is sure to be valid.
-fn constant(column: &Column, tag: &str) -> Option<String> {
-    let type_name = column.type_name.as_str();
-    if type_name.ends_with("[]") {
-        return Some("{}".to_owned());
-    }
-    let (base, length) = split_type(type_name);
-    let fixed = match base {
-        "text" | "character varying" | "character" | "name" | "citext" => {
-            let look: String = look(tag).chars().take(length.unwrap_or(usize::MAX)).collect();
-            return Some(look);
-        }
-        "\"char\"" => "*",
-        "smallint" | "integer" | "bigint" | "real" | "double precision" | "numeric" | "money"
-        | "oid" => "0",
-        "boolean" => "false",
-        "date" => "1900-01-01",
-        "timestamp" | "timestamp without time zone" => "1900-01-01 00:00:00",
-        "timestamp with time zone" => "1900-01-01 00:00:00+00",
-        "time" | "time without time zone" => "00:00:00",
-        "time with time zone" => "00:00:00+00",
-        "interval" => "0",
-        "uuid" => "00000000-0000-0000-0000-000000000000",
-        "bytea" | "tsvector" => "",
-        "json" | "jsonb" => "\"***\"",
-        "inet" => "0.0.0.0",
-        "cidr" => "0.0.0.0/0",
-        "macaddr" => "00:00:00:00:00:00",
-        "point" => "(0,0)",
-        "xml" => "<masked/>",
-        _ => return None,
-    };
-    Some(fixed.to_owned())
-}
-
-/// `character varying(11)` as its name and its length; `timestamp(3) without time zone` without (3).
-fn split_type(type_name: &str) -> (&str, Option<usize>) {
-    let Some((base, rest)) = type_name.split_once('(') else {
-        let length = if type_name == "character" { Some(1) } else { None };
-        return (type_name, length);
-    };
-    let Some((inside, after)) = rest.split_once(')') else { return (type_name, None) };
-    let base = match (base.trim_end(), after.trim()) {
-        ("timestamp", "with time zone") => "timestamp with time zone",
-        ("time", "with time zone") => "time with time zone",
-        (base, _) => base,
-    };
-    (base, inside.parse().ok())
-}
-
-/// What a redacted text looks like.
-fn look(tag: &str) -> &'static str {
-    let leaf = tag.rsplit('.').next().unwrap_or(tag);
-    match leaf {
-        "email" | "e_mail" => "***@***.***",
-        "ssn" | "national_id" | "tax_id" => "***-**-****",
-        "phone" | "phone_number" => "***-***-****",
-        "card" | "credit_card" | "card_number" | "pan" => "****-****-****-****",
-        "ip" | "ip_address" => "0.0.0.0",
-        _ => "***",
-    }
 }

@@ -48,9 +48,11 @@ impl Walk<'_> {
             NodeEnum::ClosePortalStmt(_) | NodeEnum::FetchStmt(_) => self.kind(Kind::Cursor),
             NodeEnum::TransactionStmt(transaction) => self.transaction(transaction),
             NodeEnum::VariableSetStmt(set) => self.set(set),
-            NodeEnum::VariableShowStmt(_) | NodeEnum::ConstraintsSetStmt(_) => {
+            NodeEnum::VariableShowStmt(show) => {
                 self.kind(Kind::Set);
+                self.guard_read(&show.name.to_ascii_lowercase());
             }
+            NodeEnum::ConstraintsSetStmt(_) => self.kind(Kind::Set),
             NodeEnum::DiscardStmt(_) => {
                 self.kind(Kind::Discard);
                 self.names_change();
@@ -281,7 +283,11 @@ impl Walk<'_> {
                     }
                 }
             }
-            Some(NodeEnum::LoadStmt(_) | NodeEnum::AlterSystemStmt(_)) => self.kind(Kind::Server),
+            Some(NodeEnum::LoadStmt(_)) => self.kind(Kind::Server),
+            Some(alter @ NodeEnum::AlterSystemStmt(_)) => {
+                self.stored_settings(alter);
+                self.kind(Kind::Server);
+            }
             _ => self.definition(node),
         }
     }

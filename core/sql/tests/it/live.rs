@@ -138,7 +138,8 @@ fn every_type_has_a_mask() {
     for kind in [MaskKind::Redact, MaskKind::Null] {
         let mut masks = ColumnMasks::default();
         for column in &relation.columns {
-            let mask = ColumnMask { kind, tag: "pii.email".parse().expect("a tag") };
+            let tag = "pii.email".parse().expect("a tag");
+            let mask = ColumnMask { kind: kind.clone(), tag };
             masks.insert("public", "kinds", &column.name, mask);
         }
         let text = rewritten(&catalog, &masks, "CREATE TABLE copied AS SELECT * FROM kinds")

@@ -3,6 +3,7 @@
 
 mod facts;
 mod guard;
+mod kinds;
 mod leaks;
 mod lineage;
 mod live;

@@ -14,6 +14,10 @@ const PLAIN: &[&str] = &[
     "SELECT pg_advisory_lock(1), pg_try_advisory_xact_lock(2), pg_advisory_unlock_all()",
     "SELECT pg_sleep(1), pg_backend_pid(), txid_current(), pg_is_in_recovery()",
     "SELECT current_setting('server_version_num')",
+    "SELECT current_setting('server_version_num'::text, true)::int, pg_catalog.current_setting('writ.principal')",
+    "SHOW writ.principal; SHOW ALL; RESET ALL",
+    "SELECT set_config('bytea_output', 'hex', false) FROM pg_show_all_settings() WHERE name = 'bytea_output'",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = app AS 'SELECT 1'",
     "SELECT nextval('orders_id_seq'), lastval()",
     "FETCH 10 FROM c; MOVE c; CLOSE c",
     "DEALLOCATE ALL",
@@ -83,4 +87,55 @@ fn ordinary_statements_are_understood() {
         .filter(|(_, opaque)| !opaque.is_empty())
         .collect();
     assert!(opaque.is_empty(), "{opaque:#?}");
+}
+
+/// Whoever reads the mask key can undo masks, and whoever sets it or the principal chooses what they show.
+const OWN_SETTINGS: &[&str] = &[
+    "SHOW writ.mask_key_inner",
+    "SHOW \"Writ\".\"MASK_KEY_OUTER\"",
+    "SELECT current_setting('writ.mask_key_inner')",
+    "SELECT pg_catalog.current_setting(E'WR\\x49T.mask_key_inner', true)",
+    "SELECT current_setting(U&'\\0077rit.mask_key_inner')",
+    "SELECT current_setting('writ.' || 'mask_key_inner')",
+    "SELECT current_setting(note) FROM orders",
+    "SELECT current_setting($1)",
+    "SELECT current_setting(setting_name => 'writ.mask_key_inner')",
+    "SELECT current_setting('[writ.mask_key_inner]'::jsonb ->> 0)",
+    "SELECT current_setting(('{writ.mask_key_inner}'::text[])[1])",
+    "SELECT current_setting('writ.mask_key_innerx'::varchar(19))",
+    "SELECT ('writ.mask_key_inner'::text).current_setting",
+    "SELECT (SELECT 'writ.mask_key_inner'::text AS current_setting).current_setting FROM orders",
+    "PREPARE p(text) AS SELECT current_setting($1)",
+    "EXPLAIN SELECT current_setting('writ.mask_key_inner')",
+    "SELECT 1 FROM orders WHERE current_setting('writ.mask_key_inner') LIKE '3%'",
+    "INSERT INTO orders (note) VALUES (current_setting('writ.mask_key_inner'))",
+    "CREATE VIEW v AS SELECT current_setting('writ.mask_key_inner')",
+    "CREATE TABLE t (k text DEFAULT current_setting('writ.mask_key_inner'))",
+    "CREATE POLICY p ON orders USING (note = current_setting('writ.mask_key_inner'))",
+    "CREATE RULE r AS ON UPDATE TO orders DO INSTEAD SELECT current_setting('writ.mask_key_inner')",
+    "CREATE FUNCTION f() RETURNS text RETURN current_setting('writ.mask_key_inner')",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET writ.mask_key_inner FROM CURRENT AS 'SELECT 1'",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET writ.mask_key_inner = 'a' AS 'SELECT 1'",
+    "ALTER FUNCTION f() SET writ.mask_key_inner FROM CURRENT",
+    "ALTER ROLE app SET writ.mask_key_inner = 'a'",
+    "ALTER ROLE app SET writ.mask_key_inner FROM CURRENT",
+    "ALTER ROLE ALL IN DATABASE shop SET writ.principal = 'a'",
+    "ALTER DATABASE shop SET writ.mask_key_inner = 'a'",
+    "ALTER SYSTEM SET writ.mask_key_inner = 'a'",
+    "SET writ.mask_key_inner = 'a'",
+    "SET LOCAL \"WRIT\".mask_key_inner TO DEFAULT",
+    "RESET writ.mask_key_inner",
+    "SET writ.principal = 'user:ada'",
+    "SELECT set_config('writ.mask_key_inner', 'a', false)",
+    "SELECT set_config('writ.' || 'principal', 'a', true)",
+    "SELECT set_config('search_pathx'::varchar(11), 'app', false)",
+    "SELECT set_config('{search_path}'::name[] -> 1, 'app', false)",
+];
+
+#[test]
+fn the_gateways_own_settings_are_out_of_reach() {
+    for text in OWN_SETTINGS {
+        let opaque = analysis(text).facts().opaque.clone();
+        assert!(!opaque.is_empty(), "{text}");
+    }
 }

@@ -15,13 +15,13 @@ fn a_table() {
     check(
         "SELECT ssn FROM customers c WHERE id = 1",
         expect![
-            "SELECT ssn FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***@***.***'::varchar(40) END::varchar(40) AS email, CASE WHEN ssn IS NULL THEN NULL ELSE '***-*'::varchar(5) END::varchar(5) AS ssn, born, balance FROM public.customers) c WHERE id = 1"
+            "SELECT ssn FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL::varchar(40) ELSE '***@***.***'::varchar(40) END AS email, CASE WHEN ssn IS NULL THEN NULL::varchar(5) ELSE '***-*'::varchar(5) END AS ssn, born, balance FROM public.customers) c WHERE id = 1"
         ],
     );
     check(
         "SELECT c.d FROM public.customers c(a, b, c, d)",
         expect![
-            "SELECT c.d FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***@***.***'::varchar(40) END::varchar(40) AS email, CASE WHEN ssn IS NULL THEN NULL ELSE '***-*'::varchar(5) END::varchar(5) AS ssn, born, balance FROM public.customers) c(a, b, c, d)"
+            "SELECT c.d FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL::varchar(40) ELSE '***@***.***'::varchar(40) END AS email, CASE WHEN ssn IS NULL THEN NULL::varchar(5) ELSE '***-*'::varchar(5) END AS ssn, born, balance FROM public.customers) c(a, b, c, d)"
         ],
     );
 }
@@ -31,7 +31,7 @@ fn copy_of_a_table() {
     check(
         "COPY public.customers (id, ssn) TO stdout",
         expect![
-            "COPY (SELECT id, ssn FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***@***.***'::varchar(40) END::varchar(40) AS email, CASE WHEN ssn IS NULL THEN NULL ELSE '***-*'::varchar(5) END::varchar(5) AS ssn, born, balance FROM ONLY public.customers) customers) TO STDOUT"
+            "COPY (SELECT id, ssn FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL::varchar(40) ELSE '***@***.***'::varchar(40) END AS email, CASE WHEN ssn IS NULL THEN NULL::varchar(5) ELSE '***-*'::varchar(5) END AS ssn, born, balance FROM ONLY public.customers) customers) TO STDOUT"
         ],
     );
 }
@@ -41,7 +41,7 @@ fn a_view_over_a_view() {
     check(
         "SELECT * FROM top_people",
         expect![
-            "SELECT * FROM (SELECT people.secret FROM (SELECT customers.id, customers.ssn AS secret FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL ELSE '***@***.***'::varchar(40) END::varchar(40) AS email, CASE WHEN ssn IS NULL THEN NULL ELSE '***-*'::varchar(5) END::varchar(5) AS ssn, born, balance FROM public.customers) customers) people) top_people"
+            "SELECT * FROM (SELECT people.secret FROM (SELECT customers.id, customers.ssn AS secret FROM (SELECT id, name, CASE WHEN email IS NULL THEN NULL::varchar(40) ELSE '***@***.***'::varchar(40) END AS email, CASE WHEN ssn IS NULL THEN NULL::varchar(5) ELSE '***-*'::varchar(5) END AS ssn, born, balance FROM public.customers) customers) people) top_people"
         ],
     );
 }
@@ -51,13 +51,13 @@ fn a_partition_masks_its_parent() {
     check(
         "SELECT token, at FROM ONLY events_old",
         expect![
-            "SELECT token, at FROM (SELECT id, CASE WHEN token IS NULL THEN NULL ELSE '***'::text END::text AS token, at FROM ONLY public.events_old) events_old"
+            "SELECT token, at FROM (SELECT id, CASE WHEN token IS NULL THEN NULL::text ELSE '***'::text END AS token, at FROM ONLY public.events_old) events_old"
         ],
     );
     check(
         "SELECT token FROM events",
         expect![
-            "SELECT token FROM (SELECT id, CASE WHEN token IS NULL THEN NULL ELSE '***'::text END::text AS token, at FROM public.events) events"
+            "SELECT token FROM (SELECT id, CASE WHEN token IS NULL THEN NULL::text ELSE '***'::text END AS token, at FROM public.events) events"
         ],
     );
     check("SELECT token FROM ONLY events", expect!["unchanged"]);
@@ -68,7 +68,7 @@ fn returning() {
     check(
         "DELETE FROM \"Odd \"\"Table\" x WHERE id = 1 RETURNING *, id + 1",
         expect![[
-            r#"DELETE FROM "Odd ""Table" x WHERE id = 1 RETURNING x.id AS id, CASE WHEN x."Sec ret" IS NULL THEN NULL ELSE '***'::text END::text AS "Sec ret", id + 1"#
+            r#"DELETE FROM "Odd ""Table" x WHERE id = 1 RETURNING x.id AS id, CASE WHEN x."Sec ret" IS NULL THEN NULL::text ELSE '***'::text END AS "Sec ret", id + 1"#
         ]],
     );
 }
@@ -78,7 +78,7 @@ fn quoted_names() {
     check(
         "SELECT \"Sec ret\" FROM \"Odd \"\"Table\"",
         expect![[
-            r#"SELECT "Sec ret" FROM (SELECT id, CASE WHEN "Sec ret" IS NULL THEN NULL ELSE '***'::text END::text AS "Sec ret" FROM public."Odd ""Table") "Odd ""Table""#
+            r#"SELECT "Sec ret" FROM (SELECT id, CASE WHEN "Sec ret" IS NULL THEN NULL::text ELSE '***'::text END AS "Sec ret" FROM public."Odd ""Table") "Odd ""Table""#
         ]],
     );
 }
