@@ -93,6 +93,13 @@ impl Walk<'_> {
         }
     }
 
+    /// Notes where something is made: the first thing in the temporary schema makes the schema.
+    fn made_in(&mut self, name: &[Node]) {
+        if parse::strings(name).first().is_some_and(|schema| schema.starts_with("pg_temp")) {
+            self.effect(SessionEffect::Names);
+        }
+    }
+
     /// Notes that definitions change, so that later statements of the text cannot be known.
     fn definitions_change(&mut self) {
         if !self.planning {
@@ -368,6 +375,7 @@ impl Walk<'_> {
             Some(NodeEnum::CreateFunctionStmt(create)) => {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&create.funcname).join("."));
+                self.made_in(&create.funcname);
                 self.loose(|walk| {
                     walk.persist(|walk| {
                         create.parameters.children(walk);
@@ -385,6 +393,7 @@ impl Walk<'_> {
             Some(NodeEnum::CreateStatsStmt(stats)) => {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&stats.defnames).join("."));
+                self.made_in(&stats.defnames);
                 self.mention(&stats.relations.clone());
                 let table = stats.relations.first().and_then(|n| match &n.node {
                     Some(NodeEnum::RangeVar(r)) => Some(r.clone()),
@@ -396,6 +405,7 @@ impl Walk<'_> {
             Some(NodeEnum::CreateDomainStmt(create)) => {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&create.domainname).join("."));
+                self.made_in(&create.domainname);
                 self.elements(&mut create.constraints);
                 self.definitions_change();
             }

@@ -183,20 +183,23 @@ impl<'a> Walk<'a> {
 
     /// Notes a write of `columns` of a relation and of those that share its rows.
     pub(crate) fn write(&mut self, relation: &Relation, columns: &[String], only: bool) {
+        for member in family(self.catalog, relation, only) {
+            if !self.planning {
+                note(&mut self.writes, member, columns);
+            }
+            // A partition's triggers fire whoever names its parent, and a parent's are its own; rules
+            // are in plans too.
+            if member.has_triggers {
+                let name = format!("triggers of {}.{}", member.schema, member.name);
+                self.opaque(OpaqueReason::UntrustedFunction(name));
+            }
+        }
         if self.planning {
             self.read(relation, &[], only);
             if self.masks.is_none() {
                 self.follow_view(relation);
             }
             return;
-        }
-        for member in family(self.catalog, relation, only) {
-            note(&mut self.writes, member, columns);
-            // A partition's triggers fire whoever names its parent, and a parent's are its own.
-            if member.has_triggers {
-                let name = format!("triggers of {}.{}", member.schema, member.name);
-                self.opaque(OpaqueReason::UntrustedFunction(name));
-            }
         }
         if relation.kind == writ_model::RelationKind::View {
             self.write_below(relation, columns);
