@@ -85,6 +85,13 @@ impl Walk<'_> {
         }
     }
 
+    /// Notes where something is made: the first thing in the temporary schema makes the schema.
+    fn made_in(&mut self, name: &[Node]) {
+        if parse::strings(name).first().is_some_and(|schema| schema.starts_with("pg_temp")) {
+            self.effect(SessionEffect::Names);
+        }
+    }
+
     /// Walks a query that is stored: what is masked in it cannot be rewritten, since others would
     /// run the rewrite and the principal would own the original.
     fn persist(&mut self, work: impl FnOnce(&mut Self)) {
@@ -364,6 +371,7 @@ impl Walk<'_> {
                 self.facts.defines.insert(parse::strings(&create.funcname).join("."));
                 self.made_functions.extend(parse::strings(&create.funcname).pop());
                 self.function_settings(&create.options);
+                self.made_in(&create.funcname);
                 self.loose(|walk| {
                     walk.persist(|walk| {
                         create.parameters.children(walk);
@@ -381,6 +389,7 @@ impl Walk<'_> {
             Some(NodeEnum::CreateStatsStmt(stats)) => {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&stats.defnames).join("."));
+                self.made_in(&stats.defnames);
                 self.mention(&stats.relations.clone());
                 let table = stats.relations.first().and_then(|n| match &n.node {
                     Some(NodeEnum::RangeVar(r)) => Some(r.clone()),
@@ -392,6 +401,7 @@ impl Walk<'_> {
             Some(NodeEnum::CreateDomainStmt(create)) => {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&create.domainname).join("."));
+                self.made_in(&create.domainname);
                 self.elements(&mut create.constraints);
                 self.definitions_grow();
             }

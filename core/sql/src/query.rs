@@ -56,7 +56,10 @@ impl Walk<'_> {
             select.where_clause.children(walk);
             select.having_clause.children(walk);
             select.window_clause.children(walk);
-            let names = outputs::sure(select);
+            let lists = [&select.distinct_clause, &select.group_clause, &select.sort_clause];
+            // Each arm of a long chain of set operations would look at all before it.
+            let plain = lists.iter().all(|list| list.is_empty());
+            let names = if plain { Vec::new() } else { outputs::sure(select) };
             walk.ordered(&mut select.distinct_clause, &names);
             walk.grouped(&mut select.group_clause, &names);
             walk.ordered(&mut select.sort_clause, &names);

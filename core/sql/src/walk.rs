@@ -231,6 +231,18 @@ impl<'a> Walk<'a> {
 
     /// Notes a write of `columns` of a relation and of those that share its rows.
     pub(crate) fn write(&mut self, relation: &Relation, columns: &[String], only: bool) {
+        for member in family(self.catalog, relation, only) {
+            if !self.planning {
+                note(&mut self.writes, member, columns);
+            }
+            // A partition's triggers fire whoever names its parent, and a parent's are its own; rules
+            // are in plans too. What is known of them is looked at in `behind`.
+            let hidden = !self.catalog.knows_behind() || (self.planning && self.has_rules(member));
+            if member.has_triggers && hidden {
+                let name = format!("triggers of {}.{}", member.schema, member.name);
+                self.opaque(OpaqueReason::UntrustedFunction(name));
+            }
+        }
         if self.planning {
             self.read(relation, &[], only);
             if self.masks.is_none() {
@@ -238,17 +250,14 @@ impl<'a> Walk<'a> {
             }
             return;
         }
-        for member in family(self.catalog, relation, only) {
-            note(&mut self.writes, member, columns);
-            // A partition's triggers fire whoever names its parent, and a parent's are its own.
-            if member.has_triggers && !self.catalog.knows_behind() {
-                let name = format!("triggers of {}.{}", member.schema, member.name);
-                self.opaque(OpaqueReason::UntrustedFunction(name));
-            }
-        }
         if relation.kind == writ_model::RelationKind::View {
             self.write_below(relation, columns);
         }
+    }
+
+    fn has_rules(&self, relation: &Relation) -> bool {
+        let mut hooks = self.catalog.hooks(relation.oid);
+        hooks.any(|hook| hook.event == writ_model::behind::HookEvent::Rule)
     }
 
     /// Notes that all that a view reads may be written.

@@ -105,6 +105,36 @@ const CASES: &[(&str, &str)] = &[
         "update; r public.customers(id,ssn) public.people(secret); \
          w public.customers(id) public.people(id)",
     ),
+    (
+        "DELETE FROM ids WHERE id = 1",
+        "delete; r public.orders(id) public.ids(id); \
+         w public.orders(customer_id,id,note,total) public.ids(id)",
+    ),
+    (
+        "INSERT INTO ids VALUES (1)",
+        "insert; r public.orders(id); w public.orders(id) public.ids(id)",
+    ),
+    ("EXPLAIN UPDATE ids SET id = 2", "explain; r public.orders(id) public.ids(); w "),
+    ("SELECT id AS note FROM orders ORDER BY note", "select; r public.orders(id); w "),
+    ("SELECT id AS note FROM orders GROUP BY note, id", "select; r public.orders(id,note); w "),
+    (
+        "SELECT total AS n FROM orders GROUP BY ROLLUP (n) ORDER BY n",
+        "select; r public.orders(total); w ",
+    ),
+    (
+        "SELECT (SELECT note FROM (SELECT 'x' AS note) x) FROM orders",
+        "select; r public.orders(); w ",
+    ),
+    (
+        "ALTER TABLE watched ALTER note SET NOT NULL",
+        "alter; r public.watched(); w public.watched(); s Definitions; d watched",
+    ),
+    ("ALTER INDEX unlisted RENAME TO x", "alter; r ; w ; s Names; s Definitions; d unlisted; d x"),
+    ("CREATE FUNCTION f(a int) RETURNS int RETURN a + 1", "create; r ; w ; s Definitions; d f"),
+    (
+        "CREATE FUNCTION pg_temp.f(a int) RETURNS int RETURN a + 1",
+        "create; r ; w ; s Names; s Definitions; d pg_temp.f",
+    ),
     ("TRUNCATE plain", "truncate; r ; w public.plain(id,ssn_x)"),
     ("EXPLAIN DELETE FROM plain", "explain; r public.plain(); w "),
     (

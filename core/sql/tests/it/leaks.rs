@@ -192,6 +192,7 @@ const REFUSED: &[&str] = &[
     "CREATE POLICY p ON customers USING (ssn = '1')",
     "CREATE RULE r AS ON INSERT TO orders DO ALSO SELECT ssn FROM customers",
     "CREATE STATISTICS s ON (ssn || '') FROM customers",
+    "CREATE SCHEMA s CREATE VIEW v AS SELECT ssn FROM customers",
 ];
 
 /// These cannot be understood, which is refused elsewhere.
@@ -280,6 +281,10 @@ fn names_mean_what_the_session_makes_them_mean() {
     assert_eq!(outcome(text, &names(&["app", "public"], &[])), "unchanged");
     assert!(outcome(text, &names(&["public", "app"], &[])).contains("***"));
     assert_eq!(outcome(text, &names(&["public"], &["customers"])), "unchanged");
+    // A temporary view shows what is below it.
+    let view =
+        Names { temp_active: vec!["customers".into()], ..names(&["public"], &["customers"]) };
+    assert!(outcome(text, &view).starts_with("opaque session"));
     assert!(outcome(text, &names(&["public", "pg_temp"], &["customers"])).contains("***"));
     assert_eq!(
         outcome("SELECT ssn FROM pg_temp.customers", &names(&["public"], &["customers"])),

@@ -281,9 +281,11 @@ impl Session {
             return Ok(Some(taken));
         }
         let Some(base) = self.shared.of_server.get() else { return Ok(Some(taken)) };
+        let mut relations = [base.relations(), taken.relations()].concat();
+        relations.sort_by_key(|relation| relation.oid);
         Ok(Some(Catalog::new(
             taken.server_version_num,
-            [base.relations(), taken.relations()].concat(),
+            relations,
             [base.functions(), taken.functions()].concat(),
         )))
     }
