@@ -47,11 +47,14 @@ wire_struct!(SourceStarted { version, environment, clean });
 wire_struct!(Gap { first, last, reason });
 wire_struct!(ControlEvent { event_seq, kind, actor, payload, hash });
 
+/// What stands before a text in clear.
+pub(crate) const CLEAR: u8 = 1;
+
 impl Wire for TextValue {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::Clear(text) => {
-                out.push(1);
+                out.push(CLEAR);
                 text.put(out);
             }
             Self::Redacted => out.push(2),
@@ -68,7 +71,7 @@ impl Wire for TextValue {
     }
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match reader.byte("text value")? {
-            1 => Wire::take(reader).map(Self::Clear),
+            CLEAR => Wire::take(reader).map(Self::Clear),
             2 => Ok(Self::Redacted),
             3 => Wire::take(reader).map(Self::Sealed),
             4 => Ok(Self::Digest { sha256: Wire::take(reader)?, length: Wire::take(reader)? }),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use writ_model::{ApprovalId, Timestamp};
 
 use crate::codec::{Reader, Wire, put_blob, put_number};
-use crate::encoding::{put_header, tag};
+use crate::encoding::{CLEAR, put_header, tag};
 use crate::record::{BindValue, Effect, ProtocolKind, SessionProfile, StatementProfile, TextValue};
 
 /// The encoded form of a [`SessionProfile`]; cheap to clone.
@@ -34,10 +34,22 @@ impl From<&StatementProfile> for EncodedStatement {
 }
 
 impl EncodedStatement {
-    /// The same profile with another text, kept as it is. `None` where this is no profile's encoding.
+    /// The same profile with another text in clear. `None` where its own text is not in clear, or this
+    /// is no profile's encoding. Decodes nothing: it is made for each of ever new texts.
     #[must_use]
     pub fn with_text(&self, text: &str) -> Option<Self> {
-        self.with(&TextValue::Clear(text.to_owned()))
+        let mut reader = Reader::new(&self.0);
+        if reader.byte("text value").ok()? != CLEAR {
+            return None;
+        }
+        let length = usize::try_from(reader.number().ok()?).ok()?;
+        reader.bytes(length, "text").ok()?;
+        let rest = reader.rest();
+        let mut out = Vec::with_capacity(text.len() + rest.len() + 16);
+        out.push(CLEAR);
+        put_blob(text.as_bytes(), &mut out);
+        out.extend_from_slice(rest);
+        Some(Self(out.into()))
     }
 
     /// The same profile without its text. `None` where this is no profile's encoding.

@@ -15,7 +15,8 @@ const LONG_FUNCTIONS: &[&str] =
 /// Which of our crates each may import.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("writ-model", &[]),
-    ("writ-sql", &["writ-model"]),
+    ("writ-sql-tree", &[]),
+    ("writ-sql", &["writ-model", "writ-sql-tree"]),
     ("writ-policy", &["writ-model"]),
     ("writ-audit", &["writ-model"]),
     ("writ-classify", &["writ-model"]),
@@ -57,6 +58,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Crates that decide, and what they must never reach, by whatever way.
 const PURE: &[&str] = &[
     "writ-model",
+    "writ-sql-tree",
     "writ-sql",
     "writ-policy",
     "writ-audit",

@@ -57,8 +57,70 @@ impl<T: Children> Children for Box<T> {
     }
 }
 
+/// Makes two trees comparable: what they mean stays, where it stood in the text goes.
+pub(crate) trait Places {
+    /// Sets every place in a text to zero.
+    fn forget_places(&mut self);
+}
+
+impl Places for Node {
+    fn forget_places(&mut self) {
+        if let Some(inner) = &mut self.node {
+            inner.forget_places();
+        }
+    }
+}
+
+impl Places for pb::RangeVar {
+    fn forget_places(&mut self) {
+        // Its alias is names alone.
+        self.location = 0;
+    }
+}
+
+impl Places for pb::SelectStmt {
+    fn forget_places(&mut self) {
+        select_fields(self);
+    }
+}
+
+impl<T: Places> Places for Vec<T> {
+    fn forget_places(&mut self) {
+        self.iter_mut().for_each(Places::forget_places);
+    }
+}
+
+impl<T: Places> Places for Option<T> {
+    fn forget_places(&mut self) {
+        self.iter_mut().for_each(Places::forget_places);
+    }
+}
+
+impl<T: Places> Places for Box<T> {
+    fn forget_places(&mut self) {
+        (**self).forget_places();
+    }
+}
+
+/// Sets `value` to zero where the name of its field is that of a place.
+fn forget<T: 'static>(field: &str, value: &mut T) {
+    let place = field.contains("location")
+        || matches!(field, "stmt_len" | "list_start" | "list_end")
+        || matches!(field, "rexpr_list_start" | "rexpr_list_end");
+    if place && let Some(place) = (value as &mut dyn std::any::Any).downcast_mut::<i32>() {
+        *place = 0;
+    }
+}
+
 macro_rules! children {
     ($($name:ident: $($field:ident)* | $($plain:ident)*;)*) => {$(
+        impl Places for pb::$name {
+            fn forget_places(&mut self) {
+                let pb::$name { $($field,)* $($plain,)* } = self;
+                $($field.forget_places();)*
+                $(forget(stringify!($plain), $plain);)*
+            }
+        }
         impl Children for pb::$name {
             fn children(&mut self, visitor: &mut dyn Visitor) {
                 let pb::$name { $($field,)* $($plain: _,)* } = self;
@@ -97,7 +159,68 @@ macro_rules! descend {
             }
             Ok(())
         }
+
+        impl Places for NodeEnum {
+            fn forget_places(&mut self) {
+                match self {
+                    NodeEnum::Integer(_)
+                    | NodeEnum::Float(_)
+                    | NodeEnum::Boolean(_)
+                    | NodeEnum::String(_)
+                    | NodeEnum::BitString(_) => {}
+                    NodeEnum::AConst(constant) => constant.location = 0,
+                    $(NodeEnum::$clause(inner) => inner.forget_places(),)*
+                    $(NodeEnum::$statement(inner) => inner.forget_places(),)*
+                    // No raw parse tree has them: two that did would compare with their places.
+                    $(NodeEnum::$analysed(_) => {})*
+                }
+            }
+        }
     };
+}
+
+fn select_fields(select: &mut pb::SelectStmt) {
+    let pb::SelectStmt {
+        distinct_clause,
+        into_clause,
+        target_list,
+        from_clause,
+        where_clause,
+        group_clause,
+        group_distinct: _,
+        having_clause,
+        window_clause,
+        values_lists,
+        sort_clause,
+        limit_offset,
+        limit_count,
+        limit_option: _,
+        locking_clause,
+        with_clause,
+        op: _,
+        all: _,
+        larg,
+        rarg,
+    } = select;
+    for list in [
+        distinct_clause,
+        target_list,
+        from_clause,
+        group_clause,
+        window_clause,
+        values_lists,
+        sort_clause,
+        locking_clause,
+    ] {
+        list.forget_places();
+    }
+    for node in [where_clause, having_clause, limit_offset, limit_count] {
+        node.forget_places();
+    }
+    into_clause.forget_places();
+    with_clause.forget_places();
+    larg.forget_places();
+    rarg.forget_places();
 }
 
 descend! {

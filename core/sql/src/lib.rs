@@ -33,8 +33,10 @@ use pg_query::protobuf as pb;
 use writ_model::facts::SessionEffect;
 use writ_model::{Catalog, ColumnMasks, OpaqueReason, StatementFacts, StatementKind};
 
-use limits::Depth;
 use walk::Walk;
+
+/// By how much the rewrite of a relation that is no view is deeper than its name, in levels of the tree.
+const REWRITE_LEVELS: usize = 16;
 
 /// What a text does, and the text, which the rewrite starts from again.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,18 +57,20 @@ pub enum Rewrite {
 /// Analyses a text. Never fails: what is not known is in [`StatementFacts::opaque`].
 #[must_use]
 pub fn analyze(text: &str, catalog: &Catalog, names: &Names) -> Analysis {
-    let facts = parse::with_stack(text, |depth| facts_of(text, catalog, names, depth))
-        .unwrap_or_else(|why| StatementFacts {
-            kinds: [StatementKind::Unknown].into(),
-            statements: 1,
-            opaque: [why].into(),
-            session: [
-                SessionEffect::Names,
-                SessionEffect::Definitions,
-                SessionEffect::TransactionEnd,
-            ]
-            .into(),
-            ..StatementFacts::default()
+    let facts =
+        parse::with_stack(text, 0, || facts_of(text, catalog, names)).unwrap_or_else(|why| {
+            StatementFacts {
+                kinds: [StatementKind::Unknown].into(),
+                statements: 1,
+                opaque: [why].into(),
+                session: [
+                    SessionEffect::Names,
+                    SessionEffect::Definitions,
+                    SessionEffect::TransactionEnd,
+                ]
+                .into(),
+                ..StatementFacts::default()
+            }
         });
     Analysis { text: text.to_owned(), facts }
 }
@@ -76,7 +80,6 @@ fn facts_of(
     text: &str,
     catalog: &Catalog,
     names: &Names,
-    depth: Depth,
 ) -> Result<Option<StatementFacts>, OpaqueReason> {
     if !names.standard_conforming_strings && text.contains('\\') {
         let why = "a backslash while standard_conforming_strings is off".to_owned();
@@ -84,7 +87,6 @@ fn facts_of(
     }
     let mut tree = parse::parse(text)?;
     let mut walk = Walk::new(catalog, names, None);
-    walk.depth = depth;
     let counted = guard::note(&tree, catalog, names, &mut walk.facts);
     walk_all(&mut walk, &mut tree);
     walk.facts.uncounted_changes |= walk.changes > counted;
@@ -137,18 +139,17 @@ impl Analysis {
         if let Some(reason) = self.facts.opaque.iter().find(unseen) {
             return Err(reason.clone());
         }
-        parse::with_stack(&self.text, |depth| {
-            if depth == Depth::Shallow {
-                // The rewrite is deeper than the text.
-                return Ok(None);
-            }
+        parse::with_stack(&self.text, REWRITE_LEVELS, || {
             let mut tree = parse::parse(&self.text)?;
             let mut walk = Walk::new(catalog, names, Some(masks));
             walk_all(&mut walk, &mut tree);
+            if walk.too_deep {
+                return Ok(None);
+            }
             if let Some(reason) = walk.refusal.take() {
                 return Err(reason);
             }
-            parse::print(&tree).map(Rewrite::Text).map(Some)
+            parse::print(tree).map(Rewrite::Text).map(Some)
         })
     }
 }

@@ -14,18 +14,6 @@ pub(crate) const CHAIN_TOKENS_MAX: usize = 8_000;
 pub(crate) const OPERATOR_RUN_MAX: usize = 64;
 /// The most statements in one text.
 pub const STATEMENTS_MAX: usize = 10_000;
-/// A text with at most this many open tokens is parsed on the caller's stack. Without optimisation
-/// one level of subqueries, two tokens, takes 120 KB, and one of operators 45 KB.
-const SHALLOW_TOKENS_MAX: usize = 16;
-
-/// How a text must be parsed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// On the caller's stack.
-    Shallow,
-    /// On a thread with a large stack.
-    Deep,
-}
 
 struct Scan<'a> {
     bytes: &'a [u8],
@@ -41,8 +29,8 @@ fn limit<T>(text: String) -> Result<T, OpaqueReason> {
     Err(OpaqueReason::Limit(text))
 }
 
-/// Checks `text` against every limit of this file.
-pub(crate) fn check(text: &str) -> Result<Depth, OpaqueReason> {
+/// Checks `text` against every limit of this file. Gives the depth that its tree has at most, in nodes.
+pub(crate) fn check(text: &str) -> Result<usize, OpaqueReason> {
     if text.len() > TEXT_BYTES_MAX {
         return limit(format!("the statement is longer than {TEXT_BYTES_MAX} bytes"));
     }
@@ -51,8 +39,7 @@ pub(crate) fn check(text: &str) -> Result<Depth, OpaqueReason> {
     while scan.peek(0).is_some() {
         scan.token()?;
     }
-    let shallow = scan.longest <= SHALLOW_TOKENS_MAX;
-    Ok(if shallow { Depth::Shallow } else { Depth::Deep })
+    Ok(scan.longest)
 }
 
 fn is_word(byte: u8) -> bool {

@@ -1,29 +1,44 @@
 //! Text to parse tree and back, on a stack that fits the text.
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
-use serde_json::Value;
 use writ_model::OpaqueReason;
 
-use crate::limits::{self, Depth};
+use crate::children::Places;
+use crate::limits;
 
 /// The stack of the thread that parses deep texts, in bytes; only touched pages are backed.
 const DEEP_STACK_BYTES: usize = 256 << 20;
 
-/// Runs `work` on the caller's stack where `text` is shallow. Where it is not, or `work` gives `None`,
-/// runs it on a large stack. Every tree must be dropped inside `work`.
+/// What one level of a tree takes of the stack at most, in bytes: measured, with a margin of two.
+const LEVEL_BYTES: usize = if cfg!(debug_assertions) { 128 << 10 } else { 8 << 10 };
+/// What must be left for what does not grow with the tree, in bytes; the C parser keeps half of it free.
+const STACK_RESERVE_BYTES: usize = 768 << 10;
+
+/// Whether what is left of this stack can hold a tree of `levels`.
+pub(crate) fn fits_here(levels: usize) -> bool {
+    stacker::remaining_stack()
+        .and_then(|left| left.checked_sub(STACK_RESERVE_BYTES))
+        .is_some_and(|left| left / LEVEL_BYTES >= levels)
+}
+
+/// Runs `work` on the caller's stack where it can hold the tree of `text` and `more` levels. Where it
+/// cannot, or `work` gives `None` because a view below does not fit, runs it on a large stack. Every
+/// tree must be dropped inside `work`.
 pub(crate) fn with_stack<T: Send>(
     text: &str,
-    work: impl Fn(Depth) -> Result<Option<T>, OpaqueReason> + Sync,
+    more: usize,
+    work: impl Fn() -> Result<Option<T>, OpaqueReason> + Sync,
 ) -> Result<T, OpaqueReason> {
-    if limits::check(text)? == Depth::Shallow
-        && let Some(done) = work(Depth::Shallow)?
+    let levels = limits::check(text)?;
+    if fits_here(levels + more)
+        && let Some(done) = work()?
     {
         return Ok(done);
     }
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(DEEP_STACK_BYTES)
-            .spawn_scoped(scope, || work(Depth::Deep))
+            .spawn_scoped(scope, &work)
             .map_err(|e| OpaqueReason::Limit(format!("no thread for a deep statement: {e}")))?
             .join()
             .map_err(|_| OpaqueReason::Limit("the analysis of a deep statement failed".into()))??
@@ -33,13 +48,7 @@ pub(crate) fn with_stack<T: Send>(
 
 /// Parses `text` by the server's grammar. The caller has checked the limits.
 pub(crate) fn parse(text: &str) -> Result<pb::ParseResult, OpaqueReason> {
-    if text.contains('\0') {
-        return Err(OpaqueReason::Syntax("the text has a zero byte".into()));
-    }
-    // The library's own summary code can panic on trees that it does not expect.
-    std::panic::catch_unwind(|| pg_query::parse(text, 0).map(|parsed| parsed.protobuf))
-        .map_err(|_| OpaqueReason::Syntax("the parser failed on this text".into()))?
-        .map_err(|e| OpaqueReason::Syntax(e.to_string()))
+    writ_sql_tree::parse(text).map_err(|e| OpaqueReason::Syntax(e.to_string()))
 }
 
 /// Parses one query that this crate or the server wrote.
@@ -53,50 +62,30 @@ pub(crate) fn parse_query(text: &str) -> Result<Box<pb::SelectStmt>, OpaqueReaso
 }
 
 /// Prints a tree, and proves that the text means that tree and nothing else.
-pub(crate) fn print(tree: &pb::ParseResult) -> Result<String, OpaqueReason> {
+pub(crate) fn print(mut tree: pb::ParseResult) -> Result<String, OpaqueReason> {
     let failed = |why: String| OpaqueReason::Rewrite(why);
     let text =
-        std::panic::catch_unwind(|| pg_query::deparse(tree, pg_query::DeparseOptions::default()))
+        std::panic::catch_unwind(|| pg_query::deparse(&tree, pg_query::DeparseOptions::default()))
             .map_err(|_| failed("the statement cannot be printed".into()))?
             .map_err(|e| failed(format!("the statement cannot be printed: {e}")))?;
-    let again = parse(&text).map_err(|e| failed(format!("the printed text: {}", e.detail())))?;
-    let same = tree.stmts.len() == again.stmts.len()
-        && tree.stmts.iter().zip(&again.stmts).all(|(a, b)| match (&a.stmt, &b.stmt) {
-            (Some(a), Some(b)) => same(a, b),
-            _ => false,
-        });
-    if same { Ok(text) } else { Err(failed("the printed text has another meaning".into())) }
+    let mut again =
+        parse(&text).map_err(|e| failed(format!("the printed text: {}", e.detail())))?;
+    for raw in tree.stmts.iter_mut().chain(&mut again.stmts) {
+        raw.forget_places();
+    }
+    if tree.stmts == again.stmts {
+        Ok(text)
+    } else {
+        Err(failed("the printed text has another meaning".into()))
+    }
 }
 
 /// Whether two expressions are the same but for their places in the text.
 pub(crate) fn same(a: &Node, b: &Node) -> bool {
-    without_places(a).is_some_and(|a| Some(a) == without_places(b))
-}
-
-/// The tree as a plain value without the places in the text.
-fn without_places(tree: &Node) -> Option<Value> {
-    let mut value = serde_json::to_value(tree).ok()?;
-    strip(&mut value);
-    Some(value)
-}
-
-fn strip(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(strip),
-        Value::Object(fields) => {
-            fields.retain(|field, _| !is_place(field));
-            fields.values_mut().for_each(strip);
-        }
-        _ => {}
-    }
-}
-
-fn is_place(field: &str) -> bool {
-    field.contains("location")
-        || matches!(
-            field,
-            "stmt_len" | "list_start" | "list_end" | "rexpr_list_start" | "rexpr_list_end"
-        )
+    let (mut a, mut b) = (a.clone(), b.clone());
+    a.forget_places();
+    b.forget_places();
+    a == b
 }
 
 /// The text of a String node.

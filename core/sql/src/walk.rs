@@ -10,7 +10,6 @@ use writ_model::{
 };
 
 use crate::children::{Children, Visitor, descend};
-use crate::limits::Depth;
 use crate::names::{Names, Resolved};
 use crate::scope::{Entry, Hit, Level, SYSTEM_COLUMNS, Source, family};
 use crate::{mask, parse, system};
@@ -54,8 +53,6 @@ pub(crate) struct Walk<'a> {
     replacement: Option<NodeEnum>,
     /// Whether the walk is in a RETURNING list.
     pub(crate) returning: bool,
-    /// The stack that the walk runs on.
-    pub(crate) depth: Depth,
     /// Whether the stack was too small to follow a view.
     pub(crate) too_deep: bool,
     comparisons: usize,
@@ -87,7 +84,6 @@ impl<'a> Walk<'a> {
             pinned_setting: None,
             replacement: None,
             returning: false,
-            depth: Depth::Deep,
             too_deep: false,
             comparisons: 0,
             view_depth: 0,
@@ -267,15 +263,15 @@ impl<'a> Walk<'a> {
         view: &Relation,
         definition: &str,
     ) -> Result<Box<pb::SelectStmt>, OpaqueReason> {
-        if self.depth == Depth::Shallow {
-            self.too_deep = true;
-            return Err(OpaqueReason::Limit("a view on a small stack".into()));
-        }
         self.view_expansions += 1;
         if self.view_depth >= VIEW_DEPTH_MAX || self.view_expansions > VIEW_EXPANSIONS_MAX {
             return Err(OpaqueReason::Limit(format!("views below {} are too many", view.name)));
         }
-        crate::limits::check(definition)?;
+        let levels = crate::limits::check(definition)?;
+        if !parse::fits_here(levels + crate::REWRITE_LEVELS) {
+            self.too_deep = true;
+            return Err(OpaqueReason::Limit("a view on a small stack".into()));
+        }
         let mut select = parse::parse_query(definition)?;
         // The definition's names do not follow the session's search path: see `resolve`.
         let of_definition = Names { search_path: Vec::new(), ..Names::default() };

@@ -52,15 +52,19 @@ pub struct Ruling {
 }
 
 impl Ruling {
-    /// This ruling for a text that differs only in what nothing here depends on. `None`: it cannot be told apart.
-    pub(crate) fn for_text(&self, text: &[u8]) -> Option<Self> {
+    /// This ruling for another text with exactly the same facts. `None` where more than the text would
+    /// differ: a text was rewritten, or the record does not keep it as it is.
+    pub(crate) fn for_text(&self, text: &str) -> Option<Self> {
+        if self.rewritten.is_some() || self.redact_binds {
+            return None;
+        }
         Some(Self {
-            text: text.into(),
+            text: text.as_bytes().into(),
             facts: Arc::clone(&self.facts),
             decision: self.decision.clone(),
             sqlstate: self.sqlstate,
             rewritten: None,
-            profile: self.profile.with_text(std::str::from_utf8(text).ok()?)?,
+            profile: self.profile.with_text(text)?,
             touched: Arc::clone(&self.touched),
             redact_binds: self.redact_binds,
             estimated: self.estimated,

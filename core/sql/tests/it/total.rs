@@ -13,7 +13,7 @@ const CALLER_STACK_BYTES: usize = 1 << 20;
 fn texts_of_any_depth_fit_the_callers_stack() {
     let work = || {
         let names = Names::default();
-        for count in [10, 50, 59, 60, 61, 100, 450, 2_000, 7_000, 15_000, 20_000] {
+        for count in [10, 61, 450, 2_000, 7_900, 20_000] {
             for (open, close) in [
                 ("NOT ", ""),
                 ("(", ")"),

@@ -3,7 +3,6 @@
 mod bounds;
 mod profile;
 pub mod sensitivity;
-mod shape;
 pub mod state;
 
 use std::net::IpAddr;
@@ -190,6 +189,11 @@ impl PolicyGate {
             return self.ruled(text, facts, None, masks, expected, now);
         };
         let analysis = writ_sql::analyze(text, self.catalog(), &self.sql_names);
+        let known = expected.is_none().then(|| self.scope.of_facts(analysis.facts())).flatten();
+        // Which masked columns a text reads is in its facts: where one needed no rewrite, none does.
+        if let Some(ruling) = known.and_then(|r| r.for_text(text)) {
+            return ruling;
+        }
         let mut facts = analysis.facts().clone();
         let rewritten = match analysis.rewrite(self.catalog(), &self.sql_names, masks) {
             Ok(Rewrite::Unchanged) => None,
@@ -225,9 +229,12 @@ impl PolicyGate {
             _ if context.rows_expected.is_some() => {
                 self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
             }
-            _ => self.scope.decision(&facts, || {
-                self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
-            }),
+            _ => match self.scope.of_facts(&facts) {
+                Some(known) => known.decision.clone(),
+                None => {
+                    self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
+                }
+            },
         };
         self.bound(&mut decision, &facts);
         let stale = decision.rules.iter().any(|r| r.as_str() == STALE_RULE);
@@ -380,19 +387,8 @@ impl Gate for PolicyGate {
         if let Some(ruling) = self.scope.known(text) {
             return ruling;
         }
-        let shape = shape::of(text);
-        if let Some(shape) = &shape
-            // The planner expects other rows of other integers.
-            && !self.state.policies.wants_estimates()
-            && let Some(ruling) = self.scope.of_shape(shape).and_then(|r| r.for_text(text))
-        {
-            return Arc::new(ruling);
-        }
         let ruling = Arc::new(self.decide(text, None, now));
         self.scope.remember(&ruling);
-        if let Some(shape) = shape.filter(|_| shape::may_share(&ruling)) {
-            self.scope.remember_shape(shape, &ruling);
-        }
         ruling
     }
 
@@ -455,7 +451,7 @@ impl Gate for PolicyGate {
 
     fn rule_expecting(&mut self, text: &[u8], rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
         let ruling = Arc::new(self.decide(text, Some(rows), now));
-        self.scope.remember(&ruling);
+        self.scope.remember_text(&ruling);
         ruling
     }
 

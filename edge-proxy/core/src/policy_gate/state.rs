@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use writ_model::config::{Database, EdgeConfig, Environment};
 use writ_model::{
-    Actor, Catalog, ColumnMasks, ColumnRef, Decision, Denial, PrincipalId, StatementFacts, Tag,
-    Timestamp, Usage,
+    Actor, Catalog, ColumnMasks, ColumnRef, Denial, PrincipalId, StatementFacts, Tag, Timestamp,
+    Usage,
 };
 use writ_policy::{ColumnSensitivity, Policies, RequestContext, Subject};
 
@@ -160,54 +160,50 @@ impl ScopeKey {
     }
 }
 
-/// What was decided in one scope. The key is the exact text: never a normalised one.
+/// What was decided in one scope. The key is the exact text or the exact facts: never a normalised text.
 pub(super) struct Scope {
     pub(super) masks: Result<ColumnMasks, Denial>,
     rulings: Mutex<Rulings>,
-    /// A decision depends on a text only through its facts: texts that differ in literals share one.
-    decisions: Mutex<HashMap<StatementFacts, Decision, ahash::RandomState>>,
-    /// SELECTs that differ in integers alone: see `shape`.
-    shapes: Mutex<HashMap<Box<[u8]>, Arc<Ruling>, ahash::RandomState>>,
 }
 
-/// Shapes that one scope remembers.
-const SHAPES_MAX: usize = 1_024;
-
-/// Facts whose decisions one scope remembers.
-const DECISIONS_MAX: usize = 4_096;
+/// Texts that one scope knows to have seen lately; a text is remembered when it comes again.
+const SEEN_TEXTS: usize = 4_096;
+/// What a ruling takes beside its texts, record and facts, in bytes.
+const RULING_BYTES: usize = 1_024;
 
 #[derive(Default)]
 struct Rulings {
     by_text: HashMap<Box<[u8]>, Arc<Ruling>, ahash::RandomState>,
+    /// A decision depends on a text only through its facts: texts that differ in literals share one.
+    by_facts: HashMap<Arc<StatementFacts>, Arc<Ruling>, ahash::RandomState>,
+    /// The hashes of texts that were seen once, each in the place that it gives.
+    seen: Vec<u64>,
     bytes: usize,
+}
+
+impl Rulings {
+    /// Whether `text` was seen lately; notes it. Of ever new texts none is worth its memory.
+    fn seen(&mut self, text: &[u8]) -> bool {
+        if self.seen.is_empty() {
+            self.seen = vec![0; SEEN_TEXTS];
+        }
+        let hash = self.by_text.hasher().hash_one(text);
+        let place = usize::try_from(hash % SEEN_TEXTS as u64).unwrap_or_default();
+        self.seen.get_mut(place).is_some_and(|seen| std::mem::replace(seen, hash) == hash)
+    }
+
+    fn make_room(&mut self, ruling: &Ruling) {
+        let size = 3 * ruling.text.len() + ruling.profile.len_bytes() + RULING_BYTES;
+        if self.bytes + size > CACHE_BYTES_MAX {
+            *self = Self::default();
+        }
+        self.bytes += size;
+    }
 }
 
 impl Scope {
     fn new(masks: Result<ColumnMasks, Denial>) -> Self {
-        Self {
-            masks,
-            rulings: Mutex::default(),
-            decisions: Mutex::default(),
-            shapes: Mutex::default(),
-        }
-    }
-
-    /// The decision for `facts`; `decide` makes it where it is not known yet.
-    pub(super) fn decision(
-        &self,
-        facts: &StatementFacts,
-        decide: impl FnOnce() -> Decision,
-    ) -> Decision {
-        if let Some(decision) = lock(&self.decisions).get(facts) {
-            return decision.clone();
-        }
-        let decision = decide();
-        let mut decisions = lock(&self.decisions);
-        if decisions.len() >= DECISIONS_MAX {
-            decisions.clear();
-        }
-        decisions.insert(facts.clone(), decision.clone());
-        decision
+        Self { masks, rulings: Mutex::default() }
     }
 
     pub(super) fn unshared(masks: Result<ColumnMasks, Denial>) -> Arc<Self> {
@@ -218,29 +214,34 @@ impl Scope {
         lock(&self.rulings).by_text.get(text).cloned()
     }
 
-    pub(super) fn of_shape(&self, shape: &[u8]) -> Option<Arc<Ruling>> {
-        lock(&self.shapes).get(shape).cloned()
+    /// What was ruled on a text with exactly these facts.
+    pub(super) fn of_facts(&self, facts: &StatementFacts) -> Option<Arc<Ruling>> {
+        lock(&self.rulings).by_facts.get(facts).cloned()
     }
 
-    pub(super) fn remember_shape(&self, shape: Vec<u8>, ruling: &Arc<Ruling>) {
-        let mut shapes = lock(&self.shapes);
-        if shapes.len() >= SHAPES_MAX {
-            shapes.clear();
+    /// Remembers a ruling for its exact text alone.
+    pub(super) fn remember_text(&self, ruling: &Arc<Ruling>) {
+        if ruling.text.len() <= CACHED_TEXT_BYTES_MAX {
+            let mut rulings = lock(&self.rulings);
+            rulings.make_room(ruling);
+            rulings.by_text.insert(ruling.text.clone(), Arc::clone(ruling));
         }
-        shapes.insert(shape.into(), Arc::clone(ruling));
     }
 
+    /// Remembers a ruling for its facts at once, and for its text when the text comes again.
     pub(super) fn remember(&self, ruling: &Arc<Ruling>) {
         if ruling.text.len() > CACHED_TEXT_BYTES_MAX {
             return;
         }
-        let size = 3 * ruling.text.len() + ruling.profile.len_bytes() + 1_024;
         let mut rulings = lock(&self.rulings);
-        if rulings.bytes + size > CACHE_BYTES_MAX {
-            *rulings = Rulings::default();
+        if !rulings.by_facts.contains_key(&ruling.facts) {
+            rulings.make_room(ruling);
+            rulings.by_facts.insert(Arc::clone(&ruling.facts), Arc::clone(ruling));
         }
-        rulings.bytes += size;
-        rulings.by_text.insert(ruling.text.clone(), Arc::clone(ruling));
+        if rulings.seen(&ruling.text) {
+            rulings.make_room(ruling);
+            rulings.by_text.insert(ruling.text.clone(), Arc::clone(ruling));
+        }
     }
 }
 
