@@ -16,6 +16,7 @@ mod bounds;
 mod calls;
 mod change;
 mod children;
+mod columns;
 mod ddl;
 mod define;
 mod derived;

@@ -7,6 +7,7 @@ use writ_model::{Catalog, Relation};
 
 use crate::names::{Names, Resolved};
 use crate::parse;
+use sum::{Sum, sort};
 
 /// Subqueries in subqueries are followed this deep.
 const QUERY_DEPTH_MAX: usize = 64;
@@ -43,42 +44,6 @@ struct Scope<'a, 's> {
     items: Vec<Item<'a>>,
     around: Option<&'s Scope<'a, 's>>,
     ctes: Vec<(&'a str, Option<Vec<Column>>)>,
-}
-
-/// An expression while it is walked.
-struct Sum {
-    sources: Vec<SourceColumn>,
-    unknown: bool,
-    aggregate: bool,
-}
-
-impl Sum {
-    fn new() -> Self {
-        Self { sources: Vec::new(), unknown: false, aggregate: false }
-    }
-
-    fn value(mut self, identity: bool) -> Value {
-        sort(&mut self.sources);
-        let derivation = match (self.unknown, self.aggregate, self.sources.is_empty()) {
-            (true, ..) => Derivation::Unknown,
-            (_, true, _) => Derivation::Aggregate,
-            (.., true) => Derivation::Constant,
-            _ if identity => Derivation::Identity,
-            _ => Derivation::Transform,
-        };
-        Value { derivation, sources: self.sources }
-    }
-
-    fn add(&mut self, value: &Value) {
-        self.sources.extend_from_slice(&value.sources);
-        self.unknown |= value.derivation == Derivation::Unknown;
-        self.aggregate |= value.derivation == Derivation::Aggregate;
-    }
-}
-
-fn sort<T: Ord>(items: &mut Vec<T>) {
-    items.sort_unstable();
-    items.dedup();
 }
 
 /// Which definitions a pass follows.
@@ -592,5 +557,6 @@ impl<'a> Pass<'a> {
 
 mod expression;
 mod parts;
+mod sum;
 
 use parts::{find_cte, is_column, number, push, renamed, work_of};

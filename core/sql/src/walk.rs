@@ -11,7 +11,7 @@ use crate::change::all_columns;
 use crate::children::{Children, Visitor, descend};
 use crate::names::{Names, Resolved};
 use crate::overlay::{MadeRelations, Seen};
-use crate::scope::{Entry, Hit, Level, SYSTEM_COLUMNS, Source, family};
+use crate::scope::{Entry, Level, SYSTEM_COLUMNS, Source, family};
 use crate::{behind, bodies, mask, parse, system};
 
 /// Views over views are followed this deep.
@@ -20,7 +20,7 @@ const VIEW_DEPTH_MAX: usize = 16;
 const VIEW_EXPANSIONS_MAX: usize = 256;
 
 /// Range entries that the names of one text may be compared with: bounds the work of hostile texts.
-const COMPARISONS_MAX: usize = 300_000;
+pub(crate) const COMPARISONS_MAX: usize = 300_000;
 
 type Uses = BTreeMap<(String, String), (u32, BTreeSet<String>)>;
 
@@ -59,12 +59,12 @@ pub(crate) struct Walk<'a> {
     /// The only value that the column `name` can have here.
     pub(crate) pinned_setting: Option<String>,
     /// What takes the place of the column reference at hand.
-    replacement: Option<NodeEnum>,
+    pub(crate) replacement: Option<NodeEnum>,
     /// Whether the walk is in a RETURNING list.
     pub(crate) returning: bool,
     /// Whether the stack was too small to follow a view.
     pub(crate) too_deep: bool,
-    comparisons: usize,
+    pub(crate) comparisons: usize,
     pub(crate) view_depth: usize,
     view_expansions: usize,
     views_seen: BTreeSet<u32>,
@@ -391,152 +391,36 @@ impl<'a> Walk<'a> {
     pub(crate) fn in_view(&self) -> bool {
         self.view_depth > 0
     }
+}
 
-    /// A column name in an expression.
-    fn column(&mut self, column: &mut pb::ColumnRef) {
-        if !self.afford() {
-            return;
-        }
-        let fields = parse::strings(&column.fields);
-        let (qualifier, last) = match fields.as_slice() {
-            [] => return,
-            [.., last] => (fields.get(..fields.len() - 1).unwrap_or_default(), last.as_str()),
-        };
-        let star = column.fields.last().is_some_and(|n| parse::string(n).is_none());
-        match qualifier {
-            [] if star => self.star(),
-            [] => self.unqualified(last),
-            [.., table] => {
-                let schema = qualifier.len().checked_sub(2).and_then(|at| qualifier.get(at));
-                let Some(entry) = self.entry(schema.map(String::as_str), table) else {
-                    return self.opaque(OpaqueReason::UnknownColumn(fields.join(".")));
-                };
-                if star {
-                    self.read_entry(&entry, None);
-                } else {
-                    self.qualified(&entry, last);
+impl Walk<'_> {
+    /// Notes what an expression runs beside what its parts do.
+    fn runs(&mut self, node: &NodeEnum) {
+        match node {
+            NodeEnum::AExpr(expression) => self.operator(&expression.name),
+            NodeEnum::SubLink(link) => {
+                if link.oper_name.is_empty() && link.testexpr.is_some() {
+                    self.operator_named("=");
                 }
-                // A subselect has no schema: the qualifier that named one must go.
-                if entry.replaced && qualifier.len() > 1 {
-                    column.fields.drain(..qualifier.len() - 1);
+                self.operator(&link.oper_name);
+            }
+            NodeEnum::SortBy(sort) => self.operator(&sort.use_op),
+            NodeEnum::CaseExpr(case) => {
+                if case.arg.is_some() {
+                    self.operator_named("=");
+                }
+                self.see_mixing();
+            }
+            NodeEnum::AIndirection(access) => {
+                for name in parse::strings(&access.indirection) {
+                    self.attribute_function(&name);
                 }
             }
-        }
-    }
-
-    /// Whether one more name may be compared with all entries.
-    pub(crate) fn afford(&mut self) -> bool {
-        self.comparisons += self.levels.iter().map(|l| l.entries.len() + 1).sum::<usize>();
-        let affordable = self.comparisons <= COMPARISONS_MAX;
-        if !affordable {
-            self.opaque(OpaqueReason::Limit("too many names in too many relations".into()));
-        }
-        affordable
-    }
-
-    fn star(&mut self) {
-        let Some(level) = self.levels.last() else { return };
-        for entry in level.entries.clone().iter().filter(|e| e.unqualified) {
-            self.read_entry(entry, None);
-        }
-    }
-
-    fn qualified(&mut self, entry: &Entry, name: &str) {
-        match entry.hit(name) {
-            Hit::Column(column) => self.read_column(entry, &column),
-            Hit::System(column) => self.system_column(entry, &column),
-            Hit::Maybe | Hit::Derived => {}
-            Hit::None => {
-                // `t.f` calls f(t) where t has no column f.
-                self.read_entry(entry, None);
-                if !self.attribute_function(name) {
-                    let text = format!("{}.{name}", entry.alias);
-                    self.opaque(OpaqueReason::UnknownColumn(text));
-                }
-            }
-        }
-    }
-
-    /// A column in an expression. In RETURNING a masked column of the target gives way to its mask.
-    fn read_column(&mut self, entry: &Entry, column: &str) {
-        let mut entry = entry.clone();
-        if let (true, true, Some(masks)) = (self.returning, entry.target, self.masks)
-            && let Some(masked) = self.masked_value(&entry, column, masks)
-        {
-            self.replacement = Some(masked);
-            entry.target = false;
-        }
-        self.read_entry(&entry, Some(column));
-    }
-
-    fn masked_value(&self, entry: &Entry, column: &str, masks: &ColumnMasks) -> Option<NodeEnum> {
-        let Source::Relation { schema, name, only, .. } = &entry.source else { return None };
-        let relation = self.catalog.relation(schema, name)?;
-        if relation.definition.is_some() {
-            return None;
-        }
-        let mask = mask::of(self.catalog, masks, relation, *only).remove(column)?;
-        mask::value_of(&entry.alias, relation.column(column)?, &mask)
-    }
-
-    fn system_column(&mut self, entry: &Entry, column: &str) {
-        match entry.oid {
-            Some(oid) if column == "tableoid" => self.replacement = mask::oid(oid),
-            _ if entry.replaced => {
-                self.refuse(format!("{column}: a masked relation has no system columns"));
+            NodeEnum::SetToDefault(_) => self.see_defaults(),
+            NodeEnum::CoalesceExpr(_) | NodeEnum::MinMaxExpr(_) | NodeEnum::AArrayExpr(_) => {
+                self.see_mixing();
             }
             _ => {}
-        }
-    }
-
-    fn unqualified(&mut self, name: &str) {
-        let mut hits = Vec::new();
-        let (mut found, mut maybe) = (false, false);
-        for level in self.levels.iter().rev().filter(|l| !l.hidden) {
-            maybe |= level.outputs;
-            for entry in level.entries.iter().filter(|e| e.unqualified) {
-                match entry.hit(name) {
-                    Hit::Maybe => maybe = true,
-                    Hit::None => {}
-                    hit => {
-                        found = true;
-                        hits.push((entry.clone(), hit));
-                    }
-                }
-            }
-            if found && !maybe {
-                break;
-            }
-        }
-        for (entry, hit) in hits {
-            match hit {
-                Hit::Column(column) => self.read_column(&entry, &column),
-                Hit::System(column) => self.system_column(&entry, &column),
-                _ => {}
-            }
-        }
-        if found && !maybe {
-            return;
-        }
-        // No column of that name, or maybe none: a whole row.
-        if let Some(entry) = self.entry(None, name) {
-            self.read_entry(&entry, None);
-        } else if !found && !maybe {
-            self.opaque(OpaqueReason::UnknownColumn(name.to_owned()));
-        }
-    }
-
-    /// The nearest entry of that name.
-    pub(crate) fn entry(&self, schema: Option<&str>, alias: &str) -> Option<Entry> {
-        let named = |e: &&Entry| e.alias == alias && schema.is_none_or(|s| s == e.schema);
-        let mut visible = self.levels.iter().rev().filter(|l| !l.hidden);
-        visible.find_map(|l| l.entries.iter().rev().find(named)).cloned()
-    }
-
-    /// Adds an entry to the current level.
-    pub(crate) fn push(&mut self, entry: Entry) {
-        if let Some(level) = self.levels.last_mut() {
-            level.entries.push(entry);
         }
     }
 }
@@ -564,34 +448,6 @@ impl Visitor for Walk<'_> {
                 self.facts.parameters = self.facts.parameters.max(number);
             }
             NodeEnum::FuncCall(call) => self.call(call),
-            NodeEnum::AExpr(expression) => {
-                self.operator(&expression.name);
-                expression.children(self);
-            }
-            NodeEnum::SubLink(link) => {
-                if link.oper_name.is_empty() && link.testexpr.is_some() {
-                    self.operator_named("=");
-                }
-                self.operator(&link.oper_name);
-                link.children(self);
-            }
-            NodeEnum::SortBy(sort) => {
-                self.operator(&sort.use_op);
-                sort.children(self);
-            }
-            NodeEnum::CaseExpr(case) => {
-                if case.arg.is_some() {
-                    self.operator_named("=");
-                }
-                self.see_mixing();
-                case.children(self);
-            }
-            NodeEnum::AIndirection(access) => {
-                for name in parse::strings(&access.indirection) {
-                    self.attribute_function(&name);
-                }
-                access.children(self);
-            }
             // The body of a function, as in `RETURN a + 1`.
             NodeEnum::ReturnStmt(body) => body.returnval.children(self),
             NodeEnum::SelectStmt(select) => self.select_stmt(select),
@@ -607,15 +463,7 @@ impl Visitor for Walk<'_> {
             | NodeEnum::JsonTable(_)
             | NodeEnum::JoinExpr(_) => self.range(node),
             other => {
-                match other {
-                    NodeEnum::SetToDefault(_) => self.see_defaults(),
-                    NodeEnum::CoalesceExpr(_)
-                    | NodeEnum::MinMaxExpr(_)
-                    | NodeEnum::AArrayExpr(_) => {
-                        self.see_mixing();
-                    }
-                    _ => {}
-                }
+                self.runs(other);
                 if let Err(name) = descend(other, self) {
                     self.opaque(OpaqueReason::UnknownNode(name.to_owned()));
                 }

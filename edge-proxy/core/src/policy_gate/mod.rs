@@ -190,7 +190,7 @@ impl PolicyGate {
             return self.ruled(text, facts, None, masks, expected, now);
         };
         let analysis = writ_sql::analyze(text, self.catalog(), &self.sql_names);
-        let known = self.scope.of_facts(analysis.facts());
+        let known = expected.is_none().then(|| self.scope.of_facts(analysis.facts())).flatten();
         // Which masked columns a text reads is in its facts: where one needed no rewrite, none does.
         let asked = expected.is_some() || self.state.policies.wants_estimates();
         if let Some(ruling) = known.filter(|_| !asked).and_then(|r| r.for_text(text)) {
@@ -474,7 +474,7 @@ impl Gate for PolicyGate {
 
     fn rule_expecting(&mut self, text: &[u8], rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
         let ruling = Arc::new(self.decide(text, Some(rows), now));
-        self.scope.remember(&ruling);
+        self.scope.remember_text(&ruling);
         ruling
     }
 

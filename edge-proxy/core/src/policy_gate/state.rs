@@ -223,6 +223,15 @@ impl Scope {
         lock(&self.rulings).by_facts.get(facts).cloned()
     }
 
+    /// Remembers a ruling for its exact text alone.
+    pub(super) fn remember_text(&self, ruling: &Arc<Ruling>) {
+        if ruling.text.len() <= CACHED_TEXT_BYTES_MAX {
+            let mut rulings = lock(&self.rulings);
+            rulings.make_room(ruling);
+            rulings.by_text.insert(ruling.text.clone(), Arc::clone(ruling));
+        }
+    }
+
     /// Remembers a ruling for its facts at once, and for its text when the text comes again.
     pub(super) fn remember(&self, ruling: &Arc<Ruling>) {
         if ruling.text.len() > CACHED_TEXT_BYTES_MAX {

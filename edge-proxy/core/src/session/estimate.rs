@@ -4,14 +4,20 @@
 
 use std::sync::Arc;
 
+use writ_model::{DurationMs, Timestamp};
+
 use super::{Cx, Session};
 use crate::gate::{Gate, Ruling};
 use crate::outbox::Effect;
+
+/// How long an answer holds for a text that keeps coming back, such as one that waits for an approval.
+const ESTIMATE_AGE_MAX: DurationMs = DurationMs::from_seconds(10);
 
 /// One question to the planner.
 #[derive(Debug)]
 pub(crate) struct Estimate {
     text: Box<[u8]>,
+    asked_at: Timestamp,
     answer: Answer,
 }
 
@@ -40,12 +46,14 @@ impl<G: Gate> Session<G> {
         if !self.gate.wants_estimate(&ruling) {
             return Some(ruling);
         }
-        if let Some(Estimate { text: of, answer: Answer::Said(rows) }) = self.estimate.take()
-            && *of == *text
+        if let Some(Estimate { text: of, asked_at, answer: Answer::Said(rows) }) = &self.estimate
+            && **of == *text
+            && cx.now.since(*asked_at) <= ESTIMATE_AGE_MAX
         {
-            return Some(self.gate.rule_expecting(text, rows, cx.now));
+            return Some(self.gate.rule_expecting(text, *rows, cx.now));
         }
-        self.estimate = Some(Estimate { text: text.into(), answer: Answer::Awaited });
+        self.estimate =
+            Some(Estimate { text: text.into(), asked_at: cx.now, answer: Answer::Awaited });
         cx.out.effects.push(Effect::Estimate {
             search_path: self.gate.names().search_path.clone(),
             // E3: what is masked must not be told by what is decided.
