@@ -386,18 +386,7 @@ impl Walk<'_> {
                 create.schema_elts.iter_mut().for_each(|element| self.statement(element));
                 self.definitions_change();
             }
-            Some(NodeEnum::CreateStatsStmt(stats)) => {
-                self.kind(Kind::Create);
-                self.facts.defines.insert(parse::strings(&stats.defnames).join("."));
-                self.made_in(&stats.defnames);
-                self.mention(&stats.relations.clone());
-                let table = stats.relations.first().and_then(|n| match &n.node {
-                    Some(NodeEnum::RangeVar(r)) => Some(r.clone()),
-                    _ => None,
-                });
-                self.over(table.as_ref(), |walk| stats.exprs.children(walk));
-                self.effect(SessionEffect::Definitions);
-            }
+            Some(NodeEnum::CreateStatsStmt(stats)) => self.statistics(stats),
             Some(NodeEnum::CreateDomainStmt(create)) => {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(parse::strings(&create.domainname).join("."));
@@ -437,6 +426,19 @@ impl Walk<'_> {
             }
             None => {}
         }
+    }
+
+    fn statistics(&mut self, stats: &mut pb::CreateStatsStmt) {
+        self.kind(Kind::Create);
+        self.facts.defines.insert(parse::strings(&stats.defnames).join("."));
+        self.made_in(&stats.defnames);
+        self.mention(&stats.relations.clone());
+        let table = stats.relations.first().and_then(|n| match &n.node {
+            Some(NodeEnum::RangeVar(r)) => Some(r.clone()),
+            _ => None,
+        });
+        self.over(table.as_ref(), |walk| stats.exprs.children(walk));
+        self.effect(SessionEffect::Definitions);
     }
 
     /// Policies, triggers and rules: conditions over the rows of one relation.

@@ -15,6 +15,7 @@ use writ_model::{Catalog, Relation, RelationKind};
 
 use crate::lineage::{self, Into};
 use crate::names::Names;
+use crate::parse;
 use crate::walk::Walk;
 
 /// Bodies of triggers that are longer are not read, in bytes: every column that they could fill counts as filled.
@@ -32,6 +33,11 @@ pub struct DerivedColumn {
 /// All such pairs, sorted.
 #[must_use]
 pub fn derived_columns(catalog: &Catalog) -> Vec<DerivedColumn> {
+    // E3: a definition that does not fit the caller's stack must not go unread.
+    parse::on_large_stack(|| all(catalog)).unwrap_or_else(|_| all(catalog))
+}
+
+fn all(catalog: &Catalog) -> Vec<DerivedColumn> {
     let mut found = BTreeSet::new();
     let behind = catalog.behind();
     for d in behind.dependences.iter().filter(|d| d.column > 0) {

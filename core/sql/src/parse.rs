@@ -35,14 +35,18 @@ pub(crate) fn with_stack<T: Send>(
     {
         return Ok(done);
     }
+    on_large_stack(&work)??.ok_or_else(|| OpaqueReason::Limit("the statement is too deep".into()))
+}
+
+/// Runs `work` where every text within the limits fits.
+pub(crate) fn on_large_stack<T: Send>(work: impl Fn() -> T + Sync) -> Result<T, OpaqueReason> {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(DEEP_STACK_BYTES)
             .spawn_scoped(scope, &work)
             .map_err(|e| OpaqueReason::Limit(format!("no thread for a deep statement: {e}")))?
             .join()
-            .map_err(|_| OpaqueReason::Limit("the analysis of a deep statement failed".into()))??
-            .ok_or_else(|| OpaqueReason::Limit("the statement is too deep".into()))
+            .map_err(|_| OpaqueReason::Limit("the analysis of a deep statement failed".into()))
     })
 }
 

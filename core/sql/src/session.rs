@@ -4,6 +4,7 @@ use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::OpaqueReason;
 
 use crate::parse;
+use crate::scope::{Entry, Source};
 use crate::walk::Walk;
 
 /// The beginning of the names of the gateway's own settings.
@@ -87,11 +88,25 @@ impl Walk<'_> {
     pub(crate) fn current_setting(&mut self, args: &[Node]) {
         match args.first().and_then(written_name) {
             Some(name) => self.guard_read(&name),
+            // The gateway's own settings are not in the list of all.
+            None if args.first().is_some_and(|name| self.is_listed_setting(name)) => {}
             None => {
                 let why = "current_setting of a setting not written out".to_owned();
                 self.opaque(OpaqueReason::Session(why));
             }
         }
+    }
+
+    /// Whether `node` is `pg_settings.name`, as psql's `\dconfig` asks for.
+    fn is_listed_setting(&self, node: &Node) -> bool {
+        let Some(NodeEnum::ColumnRef(column)) = &node.node else { return false };
+        let fields = parse::strings(&column.fields);
+        let [alias, name] = fields.as_slice() else { return false };
+        let listed = |entry: Entry| {
+            matches!(&entry.source, Source::Relation { schema, name, .. }
+                if schema == "pg_catalog" && name == "pg_settings")
+        };
+        name == "name" && self.entry(None, alias).is_some_and(listed)
     }
 
     /// Notes a SET that is stored with a role, a database or a function.

@@ -70,7 +70,9 @@ impl<'a> Pass<'a> {
             let mut sum = Sum::new();
             self.optional(value, scope, &mut sum);
             let name = if target.name.is_empty() { name_of(value) } else { &target.name };
-            columns.push(Column { name: name.to_owned(), value: sum.value(is_column(value)) });
+            // The name of a FROM item is its whole row, which is made of its columns.
+            let identity = is_column(value) && sum.sources.len() == 1;
+            columns.push(Column { name: name.to_owned(), value: sum.value(identity) });
         }
         columns
     }

@@ -7,11 +7,13 @@ pub(super) struct Sum {
     pub(super) sources: Vec<SourceColumn>,
     pub(super) unknown: bool,
     pub(super) aggregate: bool,
+    /// Whether a value from below is already made of others.
+    pub(super) made: bool,
 }
 
 impl Sum {
     pub(super) fn new() -> Self {
-        Self { sources: Vec::new(), unknown: false, aggregate: false }
+        Self { sources: Vec::new(), unknown: false, aggregate: false, made: false }
     }
 
     pub(super) fn value(mut self, identity: bool) -> Value {
@@ -20,7 +22,7 @@ impl Sum {
             (true, ..) => Derivation::Unknown,
             (_, true, _) => Derivation::Aggregate,
             (.., true) => Derivation::Constant,
-            _ if identity => Derivation::Identity,
+            _ if identity && !self.made => Derivation::Identity,
             _ => Derivation::Transform,
         };
         Value { derivation, sources: self.sources }
@@ -30,6 +32,7 @@ impl Sum {
         self.sources.extend_from_slice(&value.sources);
         self.unknown |= value.derivation == Derivation::Unknown;
         self.aggregate |= value.derivation == Derivation::Aggregate;
+        self.made |= value.derivation == Derivation::Transform;
     }
 }
 
