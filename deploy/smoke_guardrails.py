@@ -212,8 +212,8 @@ def add(step, smoke):
     @step
     def definitions_and_functions_are_opened_by_name():
         direct("CREATE SCHEMA IF NOT EXISTS scratch")
-        direct("CREATE OR REPLACE FUNCTION public.smoke_twice(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 2 * n'")
-        direct("CREATE OR REPLACE FUNCTION public.smoke_other(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 2 * n'")
+        direct("CREATE OR REPLACE FUNCTION public.smoke_twice(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 2 * n; END'")
+        direct("CREATE OR REPLACE FUNCTION public.smoke_other(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 2 * n; END'")
         apply('@id("smoke.scope")\n'
               'forbid (principal == User::"dana", action == Action::"Define", resource)\n'
               'unless { resource in Schema::"shop/scratch" };\n'
