@@ -236,7 +236,10 @@ impl Walk<'_> {
     fn conversions(&mut self) {
         let catalog = self.catalog;
         let behind = catalog.behind();
-        let harmful = |walk: &mut Self, oid: u32| walk.harmless(oid).is_none();
+        // What is known to read relations counts too: its reads are the text's (E3).
+        let harmful = |walk: &mut Self, oid: u32| {
+            walk.harmless(oid).is_none_or(|facts| !facts.reads.is_empty())
+        };
         let mut casts = Vec::new();
         for cast in &behind.casts {
             if harmful(self, cast.function) {

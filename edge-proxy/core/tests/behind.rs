@@ -386,3 +386,32 @@ fn what_is_behind_a_statement_is_seen() {
     };
     assert_eq!(CASES.iter().filter(bad).count(), 0);
 }
+
+#[test]
+fn what_a_cast_or_a_domain_reads_the_text_reads() {
+    let Some(server) = Server::start() else { return };
+    let script = "CREATE TABLE customers (id int, ssn text); CREATE TYPE handle AS (n int);
+        CREATE FUNCTION of_handle(handle) RETURNS text LANGUAGE sql STABLE
+          AS 'SELECT ssn FROM public.customers WHERE id = $1.n';
+        CREATE CAST (handle AS text) WITH FUNCTION of_handle(handle) AS ASSIGNMENT;
+        CREATE FUNCTION known(text) RETURNS boolean LANGUAGE sql STABLE
+          AS 'SELECT EXISTS (SELECT 1 FROM public.customers WHERE ssn = $1)';
+        CREATE DOMAIN known_ssn AS text CHECK (known(VALUE));";
+    assert_eq!(server.script(script), "");
+    let catalog = catalog(&server);
+    let reads_ssn = |text: &str| {
+        let analysis = analyze(text, &catalog, &Names::default());
+        let facts = analysis.facts();
+        facts.reads.iter().any(|r| r.name == "customers" && r.columns.contains("ssn"))
+    };
+    for text in [
+        "SELECT CAST(ROW(4)::handle AS text)",
+        "SELECT (ROW(4)::handle)::text",
+        "SELECT 'x'::known_ssn",
+        "SELECT CAST('x' AS known_ssn)",
+    ] {
+        assert!(reads_ssn(text), "{text}");
+    }
+    // Control: it is the cast that reads.
+    assert!(!reads_ssn("SELECT id, 'x'::text FROM customers"));
+}
