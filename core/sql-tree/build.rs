@@ -32,8 +32,10 @@ fn main() {
 
 /// Where the sources of libpg_query are: the parser crate carries them, but names them to nobody.
 fn library() -> PathBuf {
+    // What is there for this platform is all that a build has downloaded.
+    let target = env::var("TARGET").expect("cargo sets TARGET");
     let metadata = cargo_metadata::MetadataCommand::new()
-        .other_options(vec!["--offline".to_owned(), "--locked".to_owned()])
+        .other_options(["--offline", "--locked", "--filter-platform", &target].map(str::to_owned))
         .exec()
         .expect("cargo metadata names the parser crate");
     let package = metadata
