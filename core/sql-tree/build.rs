@@ -32,11 +32,15 @@ fn main() {
 
 /// Where the sources of libpg_query are: the parser crate carries them, but names them to nobody.
 fn library() -> PathBuf {
-    // What is there for this platform is all that a build has downloaded.
     let target = env::var("TARGET").expect("cargo sets TARGET");
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .other_options(["--offline", "--locked", "--filter-platform", &target].map(str::to_owned))
-        .exec()
+    let run = |options: &[&str]| {
+        cargo_metadata::MetadataCommand::new()
+            .other_options(options.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>())
+            .exec()
+    };
+    // On a fresh machine nothing is there yet that only tests or other platforms need.
+    let metadata = run(&["--offline", "--locked", "--filter-platform", &target])
+        .or_else(|_| run(&["--locked", "--filter-platform", &target]))
         .expect("cargo metadata names the parser crate");
     let package = metadata
         .packages
