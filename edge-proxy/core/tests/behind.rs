@@ -1,5 +1,4 @@
 //! What runs behind statements, on a real PostgreSQL: the catalog query tells it, and the analysis finds it.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 #[path = "../../../core/sql/tests/it/server.rs"]
 #[allow(dead_code)]

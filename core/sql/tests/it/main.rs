@@ -1,5 +1,4 @@
 //! Tests of the analysis and the rewrite: by table against a made-up shop, and against a real server.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod facts;
 mod guard;

@@ -69,7 +69,6 @@ pub struct PolicyGate {
     stamp: u64,
     /// What the rules that let the principal connect limit.
     session_limits: Limits,
-    /// The server was told so when the session began; it stays so to its end.
     ledger: Arc<Ledger>,
     /// The accounts of the principal and of everyone it acts for.
     accounts: Vec<(PrincipalId, Arc<Account>)>,
@@ -190,10 +189,13 @@ impl PolicyGate {
             return self.ruled(text, facts, None, masks, expected, now);
         };
         let analysis = writ_sql::analyze(text, self.catalog(), &self.sql_names);
-        let known = expected.is_none().then(|| self.scope.of_facts(analysis.facts())).flatten();
-        // Which masked columns a text reads is in its facts: where one needed no rewrite, none does.
-        let asked = expected.is_some() || self.state.policies.wants_estimates();
-        if let Some(ruling) = known.filter(|_| !asked).and_then(|r| r.for_text(text)) {
+        // The planner may expect other rows of another text with the same facts. Which masked columns a
+        // text reads is in its facts: where one needed no rewrite, none does.
+        let shares = expected.is_none() && !self.state.policies.wants_estimates();
+        if shares
+            && let Some(known) = self.scope.of_facts(analysis.facts())
+            && let Some(ruling) = known.for_text(text)
+        {
             return ruling;
         }
         let mut facts = analysis.facts().clone();

@@ -138,7 +138,7 @@ pub(super) struct ScopeKey {
     pub(super) temp_relations: Vec<String>,
     pub(super) temp_active: Vec<String>,
     pub(super) standard_conforming_strings: bool,
-    /// Whether the session was made read-only when it began.
+    /// Whether the session was made read-only when it began: the server was told so, and it stays so.
     pub(super) read_only: bool,
     /// Rules may look at the time: see `DECISION_AGE`.
     pub(super) period: i64,

@@ -2,7 +2,6 @@
 //!
 //! An observer stands between psql and a server. It analyses each text as an edge does, lets it run, and compares the
 //! facts with the server's own trees. `deploy/fidelity` runs it over PostgreSQL's regression tests.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod compare;
 mod observe;
