@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ use crate::sessions::{SessionEvent, Sessions};
 use crate::ship::{self, ShipPorts, ShipStatus};
 use crate::spool::{Spool, SpoolConfig, SpoolError};
 use crate::states::Databases;
+use crate::workers::Workers;
 
 /// How long sessions may finish what they do when the edge is told to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -102,6 +104,9 @@ pub enum StartError {
     /// The mask key cannot be had.
     #[error(transparent)]
     MaskKey(#[from] MaskKeyError),
+    /// No threads for sessions.
+    #[error("the threads that sessions run on cannot be started: {0}; raise the limit on threads")]
+    Threads(std::io::Error),
     /// The certificate cannot be used.
     #[error("TLS: {0}")]
     Tls(String),
@@ -116,6 +121,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     shipping: CancellationToken,
     sessions: Arc<Sessions>,
+    workers: Arc<Workers>,
     spool: Spool,
     tasks: JoinSet<()>,
 }
@@ -137,6 +143,8 @@ impl Running {
         self.shipping.cancel();
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        // Sessions that are still there end with their threads, before the spool does.
+        drop(self.workers);
         if let Err(error) = self.spool.close() {
             tracing::error!(%error, "the audit spool could not be closed in order");
         }
@@ -178,6 +186,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     let (identity_sent, identity_seen) = watch::channel(Arc::new(identity.clone()));
     let databases = Arc::new(Databases::new(
         classify::port(),
+        Arc::new(classify::Detector::default()),
         report_port(config.control_plane.clone(), identity_seen.clone()),
     ));
     let followed =
@@ -191,9 +200,11 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
             config.control_plane.clone(),
             identity_seen.clone(),
             Arc::clone(&clock),
+            Handle::current(),
         ),
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
+        background: Handle::current(),
     };
     let door = Arc::new(Door {
         tls: crate::startup::acceptor(identity_seen.clone()).map_err(StartError::Tls)?,
@@ -207,6 +218,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         random: ports.random,
     });
 
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = Arc::new(Workers::start(cores).map_err(StartError::Threads)?);
     let (stop, stopped) = watch::channel(false);
     let shipping = CancellationToken::new();
     let address = listener.local_addr().map_err(|e| listen_error(config.listen, e))?;
@@ -251,8 +264,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
             }
         });
     }
-    tasks.spawn(accept(listener, door, stopped));
-    Ok(Running { address, metrics_address, stop, shipping, sessions, spool, tasks })
+    tasks.spawn(accept(listener, door, Arc::clone(&workers), stopped));
+    Ok(Running { address, metrics_address, stop, shipping, sessions, workers, spool, tasks })
 }
 
 fn listen_error(address: SocketAddr, source: std::io::Error) -> StartError {
@@ -321,16 +334,33 @@ async fn keep_following(
     }
 }
 
-async fn accept(listener: TcpListener, door: Arc<Door>, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    door: Arc<Door>,
+    workers: Arc<Workers>,
+    mut stopped: watch::Receiver<bool>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
         match accepted {
-            Ok((stream, address)) => {
-                tokio::spawn(Arc::clone(&door).receive(stream, address));
-            }
+            Ok((stream, address)) => match stream.into_std() {
+                Ok(stream) => {
+                    let door = Arc::clone(&door);
+                    workers.spawn(async move {
+                        // The socket's events belong to the thread that the session runs on.
+                        match TcpStream::from_std(stream) {
+                            Ok(stream) => door.receive(stream, address).await,
+                            Err(error) => {
+                                tracing::warn!(%error, "a connection could not be taken over")
+                            }
+                        }
+                    });
+                }
+                Err(error) => tracing::warn!(%error, "a connection could not be handed on"),
+            },
             Err(error) => {
                 // Out of file descriptors: wait for sessions to end rather than spin.
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ pub struct Approvals {
     control_plane: String,
     identity: watch::Receiver<Arc<NodeIdentity>>,
     clock: Clock,
+    background: Handle,
 }
 
 /// A request under way; dropping it gives it up.
@@ -53,14 +55,15 @@ impl Drop for Asking {
 }
 
 impl Approvals {
-    /// Calls go to `control_plane` with the newest certificate.
+    /// Calls go to `control_plane` with the newest certificate, and run on `background`.
     #[must_use]
     pub fn new(
         control_plane: String,
         identity: watch::Receiver<Arc<NodeIdentity>>,
         clock: Clock,
+        background: Handle,
     ) -> Self {
-        Self { control_plane, identity, clock }
+        Self { control_plane, identity, clock, background }
     }
 
     fn client(&self) -> Result<EdgeServiceClient<Channel>, String> {
@@ -79,7 +82,7 @@ impl Approvals {
         let given_up = CancellationToken::new();
         let asking = Asking { given_up: given_up.clone() };
         let approvals = self.clone();
-        tokio::spawn(async move {
+        self.background.spawn(async move {
             let estimate = rows_estimate.await;
             let request = request(&ask, &requester, estimate);
             let ended = approvals.run(request, &given_up, &events).await;
@@ -151,7 +154,7 @@ impl Approvals {
         events: mpsc::UnboundedSender<SessionEvent>,
     ) {
         let approvals = self.clone();
-        tokio::spawn(async move {
+        self.background.spawn(async move {
             let request = v1::UseGrantRequest {
                 id: id.to_string(),
                 binding_digest: digest.0.to_vec(),

@@ -1,7 +1,7 @@
 //! The session core's journal, on the spool.
 
 use writ_audit::record::{ConnectionRefused, SessionClosed, SessionOpened, SourceStarted};
-use writ_audit::{Body, IntentRef, OutcomeRef, Record, encode_intent, encode_outcome};
+use writ_audit::{Body, Header, IntentRef, OutcomeRef, Record, encode_intent, encode_outcome};
 use writ_edge_core::{Journal, JournalFull};
 use writ_model::Timestamp;
 
@@ -69,16 +69,18 @@ impl SpoolJournal {
 
 impl Journal for SpoolJournal {
     fn intent(&mut self, at: Timestamp, intent: &IntentRef<'_>) -> Result<u64, JournalFull> {
-        let stats = self.spool.stats();
-        let reserve = stats.bytes_max / 100 * RESERVE_PERCENT;
-        if stats.stopped.is_some() || stats.bytes_used + reserve > stats.bytes_max {
-            self.metrics.statements_unrecorded.add(1);
-            return Err(JournalFull);
+        let reserve = self.spool.bytes_max() / 100 * RESERVE_PERCENT;
+        let encode = |header: Header<'_>, out: &mut Vec<u8>| encode_intent(header, intent, out);
+        match self.spool.append_leaving(reserve, at, encode) {
+            Ok(seq) => {
+                self.metrics.statements.add(1);
+                Ok(seq)
+            }
+            Err(_full) => {
+                self.metrics.statements_unrecorded.add(1);
+                Err(JournalFull)
+            }
         }
-        self.metrics.statements.add(1);
-        self.spool
-            .append(at, |header, out| encode_intent(header, intent, out))
-            .map_err(|_full| JournalFull)
     }
 
     fn outcome(&mut self, at: Timestamp, outcome: &OutcomeRef<'_>) {

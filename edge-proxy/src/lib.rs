@@ -17,3 +17,4 @@ pub mod startup;
 pub mod states;
 pub mod stream;
 pub mod upstream;
+pub mod workers;

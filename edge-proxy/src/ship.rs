@@ -32,8 +32,8 @@ pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const BATCH_RECORDS_MAX: usize = 4_096;
 /// Batches sent and not yet acknowledged.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 8;
-/// How long the first record of a batch waits for others, so that few records don't cost a sync each.
-const LINGER: Duration = Duration::from_millis(5);
+/// How long the first record of a batch waits for others: each batch costs a sync, and the lake needs it within a second.
+const LINGER: Duration = Duration::from_millis(50);
 /// The first wait before connecting again; doubles up to [`RECONNECT_MAX`].
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
 /// The longest wait before connecting again.

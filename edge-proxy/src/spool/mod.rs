@@ -278,6 +278,23 @@ impl Spool {
         self.0.shared.append(at, encode)
     }
 
+    /// [`Spool::append`], unless that would leave less than `reserve_bytes` of the spool.
+    pub fn append_leaving(
+        &self,
+        reserve_bytes: u64,
+        at: Timestamp,
+        encode: impl FnOnce(Header<'_>, &mut Vec<u8>),
+    ) -> Result<u64, SpoolFull> {
+        self.0.shared.room_beside(reserve_bytes)?;
+        self.0.shared.append(at, encode)
+    }
+
+    /// The bound of all segments together, in bytes.
+    #[must_use]
+    pub fn bytes_max(&self) -> u64 {
+        self.0.shared.bytes_max()
+    }
+
     /// The name of this source.
     #[must_use]
     pub fn source(&self) -> &str {

@@ -145,6 +145,19 @@ impl Shared {
         &self.source
     }
 
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.supply.bytes_max
+    }
+
+    /// Whether segments leave this much of the spool.
+    pub(super) fn room_beside(&self, reserve_bytes: u64) -> Result<(), SpoolFull> {
+        let bytes_max = self.supply.bytes_max;
+        match self.supply.used_bytes().checked_add(reserve_bytes) {
+            Some(wanted) if wanted <= bytes_max => Ok(()),
+            _ => Err(SpoolFull::Full { bytes_max }),
+        }
+    }
+
     pub(super) fn append(
         &self,
         at: Timestamp,
