@@ -1,6 +1,7 @@
 //! What a database contains, as its own catalog says: the ground on which names are resolved.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,10 @@ impl Relation {
         self.columns.iter().find(|c| c.name == name)
     }
 
+    fn column_names(&self) -> Arc<[String]> {
+        self.columns.iter().map(|c| c.name.clone()).collect()
+    }
+
     /// Whether the server itself made this relation.
     #[must_use]
     pub fn is_system(&self) -> bool {
@@ -127,6 +132,8 @@ pub struct Catalog {
     functions: Vec<Function>,
     relation_by_name: HashMap<String, HashMap<String, usize>>,
     relation_by_oid: HashMap<u32, usize>,
+    /// The names of each relation's columns.
+    column_names: Vec<Arc<[String]>>,
     functions_by_name: HashMap<String, Vec<usize>>,
     function_by_oid: HashMap<u32, usize>,
     children: HashMap<u32, Vec<u32>>,
@@ -149,6 +156,7 @@ impl Catalog {
                 .or_default()
                 .insert(relation.name.clone(), index);
             catalog.relation_by_oid.insert(relation.oid, index);
+            catalog.column_names.push(relation.column_names());
             for parent in &relation.parents {
                 catalog.children.entry(*parent).or_default().push(relation.oid);
             }
@@ -183,6 +191,17 @@ impl Catalog {
     #[must_use]
     pub fn relation_by_oid(&self, oid: u32) -> Option<&Relation> {
         self.relations.get(*self.relation_by_oid.get(&oid)?)
+    }
+
+    /// The names of the columns of a relation, as the snapshot has it.
+    #[must_use]
+    pub fn column_names(&self, relation: &Relation) -> Arc<[String]> {
+        let own = self.relation_by_oid.get(&relation.oid).filter(|index| {
+            // One that a text has changed is another.
+            self.relations.get(**index).is_some_and(|known| std::ptr::eq(known, relation))
+        });
+        let names = own.and_then(|index| self.column_names.get(*index));
+        names.map_or_else(|| relation.column_names(), Arc::clone)
     }
 
     /// The first relation called `name` in the order of `search_path`: what an unqualified name means.

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lineage::Lineage;
-
 /// The kind of a statement, as policy and audit name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -266,9 +264,6 @@ pub struct StatementFacts {
     /// Settings that the text changes, lower case.
     #[serde(default)]
     pub settings: BTreeSet<String>,
-    /// Where values come from.
-    #[serde(default)]
-    pub lineage: Lineage,
     /// What is done with SQL cursors.
     pub cursors: BTreeSet<CursorUse>,
     /// Whether rows may be changed that no command tag counts (data-modifying WITH, EXPLAIN ANALYZE, TRUNCATE).

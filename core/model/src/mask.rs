@@ -1,10 +1,10 @@
 //! Which columns a principal sees masked, and how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Tag;
+use crate::ids::{ColumnRef, Tag};
 pub use crate::mask_kind::{
     BucketSize, HASH_CHARACTERS_MAX, HASH_CHARACTERS_MIN, MaskKind, MaskKindError, Part,
 };
@@ -17,10 +17,14 @@ pub struct ColumnMask {
     /// What the column holds: chooses the look of a redacted value.
     pub tag: Tag,
 }
+
 /// The masked columns of one database for one principal: schema → relation → column → mask.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnMasks {
     by_relation: BTreeMap<String, BTreeMap<String, BTreeMap<String, ColumnMask>>>,
+    /// Masked columns that may be compared for equality as they are.
+    #[serde(default)]
+    matched: BTreeSet<ColumnRef>,
 }
 
 impl ColumnMasks {
@@ -38,6 +42,23 @@ impl ColumnMasks {
     #[must_use]
     pub fn relation(&self, schema: &str, relation: &str) -> Option<&BTreeMap<String, ColumnMask>> {
         self.by_relation.get(schema)?.get(relation)
+    }
+
+    /// Lets the column be compared with values that the principal gives, as it is and not as it is shown.
+    pub fn let_match(&mut self, column: ColumnRef) {
+        self.matched.insert(column);
+    }
+
+    /// Whether [`Self::let_match`] was said of the column.
+    #[must_use]
+    pub fn may_match(&self, column: &ColumnRef) -> bool {
+        self.matched.contains(column)
+    }
+
+    /// Whether any column may be compared as it is.
+    #[must_use]
+    pub fn matches_any(&self) -> bool {
+        !self.matched.is_empty()
     }
 
     /// Whether nothing is masked.

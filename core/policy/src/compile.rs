@@ -15,6 +15,8 @@ use crate::limits::{LIMITS, RuleLimits, covers};
 
 /// The action that asks whether a column is seen as it is.
 pub(crate) const UNMASKED: &str = "Unmasked";
+/// The action that asks whether a masked column may be compared for equality as it is.
+pub(crate) const MATCH: &str = "Match";
 
 const SCHEMA: &str = include_str!("../pack/writ.cedarschema");
 
@@ -100,6 +102,8 @@ pub struct Policies {
     pub(crate) rules: HashMap<PolicyId, Rule>,
     /// Whether every column of a tag gets the same answer, so that one question per tag is enough.
     pub(crate) masks_by_tag: bool,
+    /// Whether a rule lets anyone compare masked columns as they are.
+    pub(crate) permits_match: bool,
     /// Whether a rule may forbid calls of functions that are known to be harmless.
     pub(crate) forbids_calls: bool,
     wants_estimates: bool,
@@ -121,6 +125,7 @@ impl Policies {
             set: PolicySet::new(),
             rules: HashMap::new(),
             masks_by_tag: false,
+            permits_match: false,
             forbids_calls: false,
             wants_estimates: false,
             counts_usage: false,
@@ -160,6 +165,12 @@ impl Policies {
         self.counts_usage
     }
 
+    /// Whether two columns of one tag always get the same answers.
+    #[must_use]
+    pub fn masks_by_tag(&self) -> bool {
+        self.masks_by_tag
+    }
+
     /// Reads the rules' text, so that a doubt means yes.
     fn note_wants(&mut self) {
         let says = |word: &str| self.set.policies().any(|p| p.to_string().contains(word));
@@ -168,6 +179,8 @@ impl Policies {
         self.wants_estimates = says("rows_expected");
         let forbids = |p: &Policy| p.effect() == Effect::Forbid && covers(p, "Call");
         self.forbids_calls = self.set.policies().any(forbids);
+        let matches = |p: &Policy| p.effect() == Effect::Permit && covers(p, MATCH);
+        self.permits_match = self.set.policies().any(matches);
     }
 
     fn add(&mut self, file: &PolicyFile, validator: &Validator, problems: &mut Vec<PolicyProblem>) {
@@ -226,23 +239,14 @@ fn sees_only_tags(policy: &Policy) -> bool {
     let mentions = text.matches("resource").count();
     // The scope itself mentions it once.
     let tags = text.matches("resource.tag ").count() + text.matches("resource.tag)").count();
-    !asks_unmasked(policy) || (any_resource && mentions == tags + 1)
-}
-
-/// Whether `policy` can answer the question whether a column is seen as it is.
-fn asks_unmasked(policy: &Policy) -> bool {
-    match policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(action) => action.id().unescaped() == UNMASKED,
-        ActionConstraint::In(actions) => actions.iter().any(|a| a.id().unescaped() == UNMASKED),
-    }
+    !(covers(policy, UNMASKED) || covers(policy, MATCH)) || (any_resource && mentions == tags + 1)
 }
 
 /// How what `policy` hides is shown.
 fn mask(policy: &Policy) -> Result<MaskKind, String> {
     let Some(kind) = policy.annotation("mask") else { return Ok(MaskKind::Redact) };
     let kind = kind.parse().map_err(|e| format!("@mask: {e}"))?;
-    if policy.effect() == Effect::Forbid && asks_unmasked(policy) {
+    if policy.effect() == Effect::Forbid && covers(policy, UNMASKED) {
         return Ok(kind);
     }
     // On a `permit` it would look like a mask, and show everything.

@@ -7,7 +7,7 @@ use writ_model::mask::ColumnMask;
 use writ_model::{ColumnMasks, Denial, MaskKind, PrincipalId, Tag};
 
 use crate::ask::{Answer, Asker};
-use crate::compile::{Policies, UNMASKED};
+use crate::compile::{MATCH, Policies, UNMASKED};
 use crate::decide::{no_statement, principals};
 use crate::entities::{
     ColumnSensitivity, Others, RequestContext, Subject, column_uid, context, entities,
@@ -43,21 +43,23 @@ impl Policies {
             authorizer: Authorizer::new(),
         };
         let principals = principals(s).map_err(|e| broken(&e))?;
-        let mut by_tag: BTreeMap<&Tag, Option<MaskKind>> = BTreeMap::new();
+        let mut by_tag: BTreeMap<&Tag, Option<Hidden>> = BTreeMap::new();
         for ColumnSensitivity { column, tag } in sensitive {
             let known = by_tag.get(tag).filter(|_| self.masks_by_tag);
-            let kind = match known {
-                Some(kind) => kind.clone(),
+            let hidden = match known {
+                Some(hidden) => hidden.clone(),
                 None => {
                     let column = column_uid(s, column).map_err(|e| broken(&e))?;
-                    let kind = mask_kind(&asker, &principals, &column)?;
-                    by_tag.insert(tag, kind.clone());
-                    kind
+                    let hidden = hidden(&asker, &principals, &column)?;
+                    by_tag.insert(tag, hidden.clone());
+                    hidden
                 }
             };
-            if let Some(kind) = kind {
-                let mask = ColumnMask { kind, tag: tag.clone() };
-                masks.insert(&column.schema, &column.relation, &column.column, mask);
+            let Some(Hidden { kind, matches }) = hidden else { continue };
+            let mask = ColumnMask { kind, tag: tag.clone() };
+            masks.insert(&column.schema, &column.relation, &column.column, mask);
+            if matches {
+                masks.let_match(column.clone());
             }
         }
         Ok(masks)
@@ -76,8 +78,36 @@ impl Policies {
     }
 }
 
-/// `None`: everyone in the chain may see it as it is. Otherwise a mask that hides what every refusal
-/// asks for.
+/// How a column is hidden.
+#[derive(Clone)]
+struct Hidden {
+    kind: MaskKind,
+    /// Whether it may be compared for equality all the same.
+    matches: bool,
+}
+
+/// `None`: everyone in the chain may see it as it is.
+fn hidden(
+    asker: &Asker<'_>,
+    principals: &[(PrincipalId, EntityUid)],
+    column: &EntityUid,
+) -> Result<Option<Hidden>, Refusal> {
+    let Some(kind) = mask_kind(asker, principals, column)? else { return Ok(None) };
+    let mut matches = asker.policies.permits_match;
+    for (_, principal) in principals {
+        if !matches {
+            break;
+        }
+        match asker.ask(principal, MATCH, column) {
+            Answer::Yes(_) => {}
+            Answer::No(_) => matches = false,
+            Answer::Broken(rule, error) => return Err(errored(rule, &error)),
+        }
+    }
+    Ok(Some(Hidden { kind, matches }))
+}
+
+/// A mask that hides what every refusal asks for; `None` where nobody is refused.
 fn mask_kind(
     asker: &Asker<'_>,
     principals: &[(PrincipalId, EntityUid)],

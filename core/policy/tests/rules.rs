@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use writ_model::StatementKind as K;
-use writ_model::{DurationMs, Epoch, OpaqueReason, Verdict};
+use writ_model::{Actor, ColumnRef, DurationMs, Epoch, OpaqueReason, Verdict};
 use writ_policy::{Policies, Subject};
 
 const ALL: &str = r#"@id("all") permit (principal, action, resource);"#;
@@ -188,6 +188,34 @@ fn unmasking_by_tag_and_by_column() {
         let expected = ["customers.email Redact", "customers.ssn Redact"];
         assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{scope}");
     }
+}
+
+#[test]
+fn matching_is_permitted_by_tag_for_everyone_in_the_chain() {
+    let matched = |policies: &Policies, actor: &Actor| {
+        let masks = masks(policies, actor);
+        let may = |column: &str| {
+            masks.may_match(&ColumnRef {
+                schema: "public".to_owned(),
+                relation: "customers".to_owned(),
+                column: column.to_owned(),
+            })
+        };
+        (may("ssn"), may("email"))
+    };
+    assert_eq!(matched(&pack(), &dana()), (false, false));
+    let people = with_pack(
+        r#"permit (principal is User, action == Action::"Match", resource) when { resource.tag == "pii.national_id" };"#,
+    );
+    assert_eq!(matched(&people, &dana()), (true, false));
+    assert_eq!(matched(&people, &danas_agent()), (false, false), "the agent itself may not");
+    let all = with_pack(r#"permit (principal, action == Action::"Match", resource);"#);
+    assert_eq!(matched(&all, &danas_agent()), (true, true));
+    // Columns of one tag with different answers.
+    let one = with_pack(
+        r#"permit (principal, action == Action::"Match", resource) when { resource.name == "email" };"#,
+    );
+    assert_eq!(matched(&one, &dana()), (false, true));
 }
 
 #[test]

@@ -40,9 +40,10 @@ const VERSION: i32 = c::PG_VERSION_NUM as i32;
 
 /// The statements of a text.
 pub(crate) unsafe fn statements(tree: *const c::List) -> Result<pb::ParseResult, Odd> {
-    let mut stmts = Vec::new();
     // SAFETY: as promised to this function.
-    for node in unsafe { items(tree)? } {
+    let items = unsafe { items(tree)? };
+    let mut stmts = Vec::with_capacity(items.len());
+    for node in items {
         // SAFETY: a list of nodes holds nodes or null, and the tag is every node's first field.
         match unsafe { node.as_ref() } {
             Some(raw) if raw.type_ == c::T_RawStmt => {
@@ -58,7 +59,7 @@ pub(crate) unsafe fn statements(tree: *const c::List) -> Result<pb::ParseResult,
 /// The cells of a list of nodes.
 unsafe fn items<'a>(
     list: *const c::List,
-) -> Result<impl Iterator<Item = *const c::Node> + 'a, Odd> {
+) -> Result<impl ExactSizeIterator<Item = *const c::Node> + 'a, Odd> {
     // SAFETY: null or a list.
     let cells: &'a [c::ListCell] = match unsafe { list.as_ref() } {
         None => &[],
@@ -76,8 +77,13 @@ unsafe fn items<'a>(
 unsafe fn list(list: *const c::List) -> Result<Vec<pb::Node>, Odd> {
     // SAFETY: as promised to this function.
     let items = unsafe { items(list)? };
-    // SAFETY: each item is null or a node of the same tree. An empty item stays an empty node.
-    items.map(|item| Ok(pb::Node { node: unsafe { node(item)? } })).collect()
+    // Nodes are large: no more room than is needed, as collecting results would take.
+    let mut nodes = Vec::with_capacity(items.len());
+    for item in items {
+        // SAFETY: each item is null or a node of the same tree. An empty item stays an empty node.
+        nodes.push(pb::Node { node: unsafe { node(item)? } });
+    }
+    Ok(nodes)
 }
 
 unsafe fn node(node: *const c::Node) -> Result<Option<NodeEnum>, Odd> {

@@ -96,7 +96,7 @@ impl Walk<'_> {
         }
         let all = self.names_changed || self.in_view();
         let visible: Vec<u32> = {
-            let path = self.names.path();
+            let path: Vec<&str> = self.names.path().collect();
             catalog
                 .operators_named(name)
                 .filter(|o| all || path.contains(&o.schema.as_str()))

@@ -1,6 +1,8 @@
 //! Changes of views: what they write in the relation below. The server changes a view only where it is
 //! a plain one over a single relation; any other needs a trigger or a rule, which is opaque anyway.
 
+use std::borrow::Cow;
+
 use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::Relation;
 
@@ -45,7 +47,7 @@ impl Walk<'_> {
             return None;
         };
         let of_definition = Names { search_path: Vec::new(), ..Names::default() };
-        let names = std::mem::replace(&mut self.names, of_definition);
+        let names = std::mem::replace(&mut self.names, Cow::Owned(of_definition));
         let changed = std::mem::replace(&mut self.names_changed, false);
         self.view_depth += 1;
         let found = self.resolve(from);

@@ -186,7 +186,8 @@ impl Walk<'_> {
         resolved: bool,
     ) -> Option<Names> {
         // Bodies that are text are resolved when they run: see `Walk::expand_view`.
-        let mut names = self.bodies.session.get_or_insert_with(|| self.names.clone()).clone();
+        let mut names =
+            self.bodies.session.get_or_insert_with(|| Names::clone(&self.names)).clone();
         if resolved {
             names.search_path.clear();
         }
@@ -255,6 +256,7 @@ fn arguments(function: &Function, body: &FunctionBody) -> Level {
     let rows = named.iter().map(|a| Entry { unqualified: false, ..Entry::derived(a) });
     let mut entries: Vec<Entry> = rows.collect();
     entries.push(Entry { source: Source::Known(named), ..Entry::derived(&function.name) });
+    let entries = entries.into_iter().map(Rc::new).collect();
     Level { entries, ..Level::default() }
 }
 

@@ -229,7 +229,10 @@ impl Walk<'_> {
 
     /// The functions that users made and that a call may reach.
     fn user_functions(&self, schema: &str, name: &str) -> Vec<u32> {
-        let path = self.names.path();
+        if self.catalog.functions_named(name).next().is_none() {
+            return Vec::new();
+        }
+        let path: Vec<&str> = self.names.path().collect();
         let reaches = |f: &&writ_model::Function| {
             let user = f.oid >= FIRST_USER_OID || !is_system_schema(&f.schema);
             let visible = if schema.is_empty() {

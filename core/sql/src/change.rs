@@ -4,6 +4,7 @@ use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::{OpaqueReason, Relation, StatementKind};
 
 use crate::children::Children;
+use crate::matching::put_back;
 use crate::names::Resolved;
 use crate::query::alias_of;
 use crate::scope::{Entry, Source};
@@ -17,7 +18,7 @@ impl Walk<'_> {
         let name = if alias.is_empty() { &relation.relname } else { alias };
         match self.resolve(relation) {
             Resolved::Relation(found) => {
-                let mut entry = Entry::relation(found, alias, !relation.inh);
+                let mut entry = Entry::relation(self.catalog, found, alias, !relation.inh);
                 entry.target = true;
                 (Some(found.clone()), entry)
             }
@@ -172,7 +173,7 @@ impl Walk<'_> {
                 walk.range(item);
             }
             update.target_list.children(walk);
-            update.where_clause.children(walk);
+            walk.changed_where(&mut update.where_clause, &mut update.from_clause, &entry);
             walk.returning(update.returning_clause.as_mut(), &entry);
         });
     }
@@ -192,9 +193,22 @@ impl Walk<'_> {
             for item in &mut delete.using_clause {
                 walk.range(item);
             }
-            delete.where_clause.children(walk);
+            walk.changed_where(&mut delete.where_clause, &mut delete.using_clause, &entry);
             walk.returning(delete.returning_clause.as_mut(), &entry);
         });
+    }
+
+    /// Which rows a change concerns.
+    fn changed_where(
+        &mut self,
+        condition: &mut Option<Box<Node>>,
+        others: &mut [Node],
+        target: &Entry,
+    ) {
+        self.match_filters(condition, others);
+        let matched = self.match_target(condition, target);
+        condition.children(self);
+        put_back(condition, matched);
     }
 
     fn bound(&mut self, condition: Option<&Node>, target: Option<&Relation>) {

@@ -1,5 +1,7 @@
 //! Column names in expressions: which entry each can mean, and what reading it notes.
 
+use std::rc::Rc;
+
 use pg_query::{NodeEnum, protobuf as pb};
 use writ_model::{ColumnMasks, OpaqueReason};
 
@@ -75,14 +77,15 @@ impl Walk<'_> {
 
     /// A column in an expression. In RETURNING a masked column of the target gives way to its mask.
     fn read_column(&mut self, entry: &Entry, column: &str) {
-        let mut entry = entry.clone();
         if let (true, true, Some(masks)) = (self.returning, entry.target, self.masks)
-            && let Some(masked) = self.masked_value(&entry, column, masks)
+            && let Some(masked) = self.masked_value(entry, column, masks)
         {
             self.replacement = Some(masked);
-            entry.target = false;
+            let shown = Entry { target: false, ..entry.clone() };
+            self.read_entry(&shown, Some(column));
+            return;
         }
-        self.read_entry(&entry, Some(column));
+        self.read_entry(entry, Some(column));
     }
 
     fn masked_value(&self, entry: &Entry, column: &str, masks: &ColumnMasks) -> Option<NodeEnum> {
@@ -116,7 +119,7 @@ impl Walk<'_> {
                     Hit::None => {}
                     hit => {
                         found = true;
-                        hits.push((entry.clone(), hit));
+                        hits.push((Rc::clone(entry), hit));
                     }
                 }
             }
@@ -143,8 +146,8 @@ impl Walk<'_> {
     }
 
     /// The nearest entry of that name.
-    pub(crate) fn entry(&self, schema: Option<&str>, alias: &str) -> Option<Entry> {
-        let named = |e: &&Entry| e.alias == alias && schema.is_none_or(|s| s == e.schema);
+    pub(crate) fn entry(&self, schema: Option<&str>, alias: &str) -> Option<Rc<Entry>> {
+        let named = |e: &&Rc<Entry>| e.alias == alias && schema.is_none_or(|s| s == e.schema);
         let mut visible = self.levels.iter().rev().filter(|l| !l.hidden);
         visible.find_map(|l| l.entries.iter().rev().find(named)).cloned()
     }
@@ -152,7 +155,7 @@ impl Walk<'_> {
     /// Adds an entry to the current level.
     pub(crate) fn push(&mut self, entry: Entry) {
         if let Some(level) = self.levels.last_mut() {
-            level.entries.push(entry);
+            level.entries.push(Rc::new(entry));
         }
     }
 }

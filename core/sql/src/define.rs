@@ -44,7 +44,8 @@ impl Walk<'_> {
         if self.made.is_empty() {
             return None;
         }
-        let path = (!self.names_changed && !self.schema_made).then(|| self.names.path());
+        let path = (!self.names_changed && !self.schema_made)
+            .then(|| self.names.path().collect::<Vec<_>>());
         self.made.get(schema, name, path.as_deref())
     }
 
@@ -189,7 +190,7 @@ impl Walk<'_> {
                 self.changed(found.oid, None);
             }
             Resolved::Temporary if cascade => self.definitions_change(),
-            Resolved::Temporary => self.names.temp_relations.retain(|t| t != name),
+            Resolved::Temporary => self.names.to_mut().temp_relations.retain(|t| t != name),
             Resolved::Unknown if made => {
                 if cascade || self.made.remove(schema, name).is_none() {
                     self.definitions_change();

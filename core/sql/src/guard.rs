@@ -234,7 +234,7 @@ impl Guard<'_> {
             return None;
         }
         let implicit = |schema: &str| schema == "pg_catalog" || schema.starts_with("pg_temp");
-        self.names.path().into_iter().find(|schema| !implicit(schema)).map(str::to_owned)
+        self.names.path().find(|schema| !implicit(schema)).map(str::to_owned)
     }
 
     /// A relation that is there already.

@@ -167,7 +167,7 @@ fn constant(base: &str, length: Option<usize>, tag: &str) -> Option<String> {
 }
 
 /// `character varying(11)` as its name and its length; `timestamp(3) without time zone` without (3).
-fn split_type(type_name: &str) -> (&str, Option<usize>) {
+pub(crate) fn split_type(type_name: &str) -> (&str, Option<usize>) {
     let Some((base, rest)) = type_name.split_once('(') else {
         let length = if type_name == "character" { Some(1) } else { None };
         return (type_name, length);

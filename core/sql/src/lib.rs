@@ -20,6 +20,7 @@ mod columns;
 mod ddl;
 mod define;
 mod derived;
+mod grouping;
 mod guard;
 mod kind_documents;
 mod kind_keyed;
@@ -28,6 +29,7 @@ mod kinds;
 mod limits;
 mod lineage;
 mod mask;
+mod matching;
 mod names;
 mod oracles;
 mod outputs;
@@ -63,6 +65,8 @@ const REWRITE_LEVELS: usize = 16;
 pub struct Analysis {
     text: String,
     facts: StatementFacts,
+    /// Whether a part of the text defines what a later one may use.
+    defines_for_itself: bool,
 }
 
 /// The text to run in place of the client's.
@@ -83,22 +87,23 @@ pub fn rows_are_masked(catalog: &Catalog, masks: &ColumnMasks, schema: &str, nam
 /// Analyses a text. Never fails: what is not known is in [`StatementFacts::opaque`].
 #[must_use]
 pub fn analyze(text: &str, catalog: &Catalog, names: &Names) -> Analysis {
-    let facts =
-        parse::with_stack(text, 0, || facts_of(text, catalog, names)).unwrap_or_else(|why| {
-            StatementFacts {
-                kinds: [StatementKind::Unknown].into(),
-                statements: 1,
-                opaque: [why].into(),
-                session: [
-                    SessionEffect::Names,
-                    SessionEffect::Definitions,
-                    SessionEffect::TransactionEnd,
-                ]
-                .into(),
-                ..StatementFacts::default()
-            }
-        });
-    Analysis { text: text.to_owned(), facts }
+    let found = parse::with_stack(text, 0, || facts_of(text, catalog, names));
+    let (facts, defines_for_itself) = found.unwrap_or_else(|why| {
+        let facts = StatementFacts {
+            kinds: [StatementKind::Unknown].into(),
+            statements: 1,
+            opaque: [why].into(),
+            session: [
+                SessionEffect::Names,
+                SessionEffect::Definitions,
+                SessionEffect::TransactionEnd,
+            ]
+            .into(),
+            ..StatementFacts::default()
+        };
+        (facts, false)
+    });
+    Analysis { text: text.to_owned(), facts, defines_for_itself }
 }
 
 /// `None` where a small stack cannot hold the definitions of the views that the text names.
@@ -106,24 +111,19 @@ fn facts_of(
     text: &str,
     catalog: &Catalog,
     names: &Names,
-) -> Result<Option<StatementFacts>, OpaqueReason> {
+) -> Result<Option<(StatementFacts, bool)>, OpaqueReason> {
     if !names.standard_conforming_strings && text.contains('\\') {
         let why = "a backslash while standard_conforming_strings is off".to_owned();
         return Err(OpaqueReason::Session(why));
     }
     let mut tree = parse::parse(text)?;
-    let lineage = lineage::of(&tree, catalog, names);
     let changes = Changes::default();
     let mut walk = Walk::new(Seen::new(catalog, &changes), names, None);
-    walk.facts.lineage = lineage;
     let counted = guard::note(&tree, catalog, names, &mut walk.facts);
     walk_all(&mut walk, &mut tree);
-    if walk.has_defined() {
-        // The lineage was told from the snapshot as it was before the text.
-        walk.facts.lineage = Lineage { partial: true, ..Lineage::default() };
-    }
+    let defines_for_itself = walk.has_defined();
     walk.facts.uncounted_changes |= walk.changes > counted;
-    Ok((!walk.too_deep).then(|| walk.into_facts()))
+    Ok((!walk.too_deep).then(|| (walk.into_facts(), defines_for_itself)))
 }
 
 /// Walks every statement of a text in order.
@@ -145,6 +145,18 @@ impl Analysis {
     #[must_use]
     pub fn facts(&self) -> &StatementFacts {
         &self.facts
+    }
+
+    /// Where the values of the text come from. Nothing is decided by it, so that it is worked out when it is asked for.
+    #[must_use]
+    pub fn lineage(&self, catalog: &Catalog, names: &Names) -> Lineage {
+        let unknown = || Lineage { partial: true, ..Lineage::default() };
+        if self.defines_for_itself {
+            // The snapshot is from before the text.
+            return unknown();
+        }
+        let of_tree = || Ok(Some(lineage::of(&parse::parse(&self.text)?, catalog, names)));
+        parse::with_stack(&self.text, 0, of_tree).unwrap_or_else(|_| unknown())
     }
 
     /// Whether the text reads a masked column, as far as the facts know. What they do not know is

@@ -51,19 +51,14 @@ fn is_temporary(schema: &str) -> bool {
 
 impl Names {
     /// The lookup order with the implicit schemas made explicit.
-    pub(crate) fn path(&self) -> Vec<&str> {
-        let mut path: Vec<&str> = self
-            .search_path
-            .iter()
-            .map(|s| if s == "$user" { self.role.as_str() } else { s.as_str() })
-            .collect();
-        if !path.contains(&"pg_catalog") {
-            path.insert(0, "pg_catalog");
-        }
-        if !path.iter().any(|s| is_temporary(s)) {
-            path.insert(0, "pg_temp");
-        }
-        path
+    pub(crate) fn path(&self) -> impl Iterator<Item = &str> {
+        let named = || {
+            let role = self.role.as_str();
+            self.search_path.iter().map(move |s| if s == "$user" { role } else { s.as_str() })
+        };
+        let temporary = (!named().any(is_temporary)).then_some("pg_temp");
+        let system = (!named().any(|s| s == "pg_catalog")).then_some("pg_catalog");
+        temporary.into_iter().chain(system).chain(named())
     }
 
     /// What `schema.name`, or `name` where `schema` is empty, stands for.
@@ -78,7 +73,6 @@ impl Names {
             };
         }
         self.path()
-            .into_iter()
             .map(|schema| self.resolve_in(catalog, schema, name))
             .find(|found| *found != Resolved::Unknown)
             .unwrap_or(Resolved::Unknown)

@@ -4,6 +4,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use writ_model::{Catalog, Function, Relation};
 
@@ -100,6 +101,15 @@ impl<'a> Seen<'a> {
         self.base.children(oid)
     }
 
+    /// Whether a relation shares its rows with no other.
+    pub(crate) fn stands_alone(self, relation: &Relation) -> bool {
+        relation.parents.is_empty() && self.base.children(relation.oid).is_empty()
+    }
+
+    pub(crate) fn column_names(self, relation: &Relation) -> Arc<[String]> {
+        self.base.column_names(relation)
+    }
+
     pub(crate) fn relations(self) -> impl Iterator<Item = &'a Relation> {
         self.base.relations().iter().filter_map(move |r| self.newest(r))
     }
@@ -120,6 +130,10 @@ impl<'a> Seen<'a> {
 
     pub(crate) fn hooks(self, relation: u32) -> impl Iterator<Item = &'a writ_model::behind::Hook> {
         self.base.hooks(relation)
+    }
+
+    pub(crate) fn keys(self, relation: u32) -> impl Iterator<Item = &'a writ_model::behind::Key> {
+        self.base.keys(relation)
     }
 
     pub(crate) fn dependences(
@@ -223,5 +237,5 @@ pub(crate) fn creation_schema(names: &Names, schema: &str, temporary: bool, sure
         return schema.to_owned();
     }
     let implicit = |s: &&str| !s.starts_with("pg_temp") && *s != "pg_catalog";
-    names.path().into_iter().find(implicit).unwrap_or_default().to_owned()
+    names.path().find(implicit).unwrap_or_default().to_owned()
 }

@@ -1,5 +1,7 @@
 //! Queries: SELECT, its CTEs and what stands in a FROM clause.
 
+use std::rc::Rc;
+
 use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::{OpaqueReason, Relation, RelationKind, StatementKind};
 
@@ -51,6 +53,8 @@ impl Walk<'_> {
             for item in &mut select.from_clause {
                 walk.range(item);
             }
+            walk.group_dependents(select);
+            walk.match_filters(&mut select.where_clause, &mut select.from_clause);
             select.values_lists.children(walk);
             select.target_list.children(walk);
             select.where_clause.children(walk);
@@ -81,8 +85,9 @@ impl Walk<'_> {
                     _ => None,
                 })
                 .collect();
-            let hits =
-                |e: &Entry| e.replaced && (locked.is_empty() || locked.contains(&e.alias.as_str()));
+            let hits = |e: &Rc<Entry>| {
+                e.replaced && (locked.is_empty() || locked.contains(&e.alias.as_str()))
+            };
             if self.levels.last().is_some_and(|l| l.entries.iter().any(hits)) {
                 self.refuse("rows of a masked relation cannot be locked");
             }
@@ -238,7 +243,7 @@ impl Walk<'_> {
         }
     }
 
-    fn join_column(&mut self, side: &[Entry], column: &str) {
+    fn join_column(&mut self, side: &[Rc<Entry>], column: &str) {
         use crate::scope::Hit;
         for entry in side {
             if let Hit::Column(column) = entry.hit(column) {
@@ -247,8 +252,8 @@ impl Walk<'_> {
         }
     }
 
-    fn natural(&mut self, side: &[Entry], other: &[Entry]) {
-        let columns = |e: &Entry| match &e.source {
+    fn natural(&mut self, side: &[Rc<Entry>], other: &[Rc<Entry>]) {
+        let columns = |e: &Rc<Entry>| match &e.source {
             Source::Relation { columns: Some(columns), .. } if e.renames.is_empty() => {
                 Some(columns.clone())
             }
@@ -289,7 +294,7 @@ impl Walk<'_> {
                 if self.masks.is_none() {
                     self.follow_view(found);
                 }
-                Entry::relation(found, &alias, only)
+                Entry::relation(self.catalog, found, &alias, only)
             }
             Resolved::System(schema) => {
                 self.masked_system(schema, &relation.relname);
@@ -338,7 +343,7 @@ impl Walk<'_> {
                 _ => false,
             };
             if !kept {
-                entry.oid = None;
+                Rc::make_mut(entry).oid = None;
             }
         }
     }

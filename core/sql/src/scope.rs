@@ -1,6 +1,7 @@
 //! Which names a clause can see: query levels, the range entries of each, and CTEs.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use writ_model::Relation;
 
@@ -16,7 +17,7 @@ pub(crate) enum Source {
         /// The name.
         name: String,
         /// The real names of the columns; `None` for a system relation outside the snapshot.
-        columns: Option<Rc<[String]>>,
+        columns: Option<Arc<[String]>>,
         /// Whether only this relation is meant, without its children.
         only: bool,
     },
@@ -82,11 +83,16 @@ impl Entry {
     }
 
     /// An entry of a relation of the snapshot.
-    pub(crate) fn relation(relation: &Relation, alias: &str, only: bool) -> Self {
+    pub(crate) fn relation(
+        catalog: Seen<'_>,
+        relation: &Relation,
+        alias: &str,
+        only: bool,
+    ) -> Self {
         let source = Source::Relation {
             schema: relation.schema.clone(),
             name: relation.name.clone(),
-            columns: Some(relation.columns.iter().map(|c| c.name.clone()).collect()),
+            columns: Some(catalog.column_names(relation)),
             only,
         };
         let schema = if alias.is_empty() { relation.schema.clone() } else { String::new() };
@@ -146,7 +152,7 @@ impl Entry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Level {
     /// What its FROM clause, or the change, brings into scope.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Rc<Entry>>,
     /// Whether the level cannot be seen just now: a FROM subquery without LATERAL does not see it.
     pub(crate) hidden: bool,
     /// Whether names of output columns are in scope just now (ORDER BY, GROUP BY, DISTINCT ON).

@@ -102,7 +102,7 @@ impl Walk<'_> {
         let Some(NodeEnum::ColumnRef(column)) = &node.node else { return false };
         let fields = parse::strings(&column.fields);
         let [alias, name] = fields.as_slice() else { return false };
-        let listed = |entry: Entry| {
+        let listed = |entry: std::rc::Rc<Entry>| {
             matches!(&entry.source, Source::Relation { schema, name, .. }
                 if schema == "pg_catalog" && name == "pg_settings")
         };

@@ -43,13 +43,14 @@ impl Walk<'_> {
         self.inside(&names, false, |below| {
             let row = |alias: &str| Entry {
                 unqualified: false,
-                ..Entry::relation(relation, alias, true)
+                ..Entry::relation(catalog, relation, alias, true)
             };
             let variables = VARIABLES.iter().map(|v| (*v).to_owned()).collect();
             let own = Entry { source: Source::Known(variables), ..Entry::derived("") };
-            below
-                .levels
-                .push(Level { entries: vec![row("new"), row("old"), own], ..Level::default() });
+            below.levels.push(Level {
+                entries: [row("new"), row("old"), own].map(Rc::new).into(),
+                ..Level::default()
+            });
             let mut pieces = text.split(';');
             let first = pieces.next().and_then(|piece| word(piece, "begin"));
             first.is_some_and(|piece| below.piece(piece)) && pieces.all(|piece| below.piece(piece))

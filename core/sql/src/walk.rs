@@ -1,6 +1,7 @@
 //! The walk over one text: what every pass shares. It resolves names by scope, notes facts, and in a
 //! rewriting pass replaces what is masked on the way, so that both see the same tree the same way.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
@@ -22,12 +23,13 @@ const VIEW_EXPANSIONS_MAX: usize = 256;
 /// Range entries that the names of one text may be compared with: bounds the work of hostile texts.
 pub(crate) const COMPARISONS_MAX: usize = 300_000;
 
-type Uses = BTreeMap<(String, String), (u32, BTreeSet<String>)>;
+/// By schema and name: the oid, and the columns.
+type Uses = BTreeMap<String, BTreeMap<String, (u32, BTreeSet<String>)>>;
 
 /// The state of one pass over one text.
 pub(crate) struct Walk<'a> {
     pub(crate) catalog: Seen<'a>,
-    pub(crate) names: Names,
+    pub(crate) names: Cow<'a, Names>,
     /// The masks to apply; `None` in a pass that only notes facts.
     pub(crate) masks: Option<&'a ColumnMasks>,
     pub(crate) facts: StatementFacts,
@@ -78,10 +80,10 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(crate) fn new(catalog: Seen<'a>, names: &Names, masks: Option<&'a ColumnMasks>) -> Self {
+    pub(crate) fn new(catalog: Seen<'a>, names: &'a Names, masks: Option<&'a ColumnMasks>) -> Self {
         Self {
             catalog,
-            names: names.clone(),
+            names: Cow::Borrowed(names),
             masks,
             facts: StatementFacts { bounded: true, ..StatementFacts::default() },
             reads: Uses::new(),
@@ -117,29 +119,35 @@ impl<'a> Walk<'a> {
     /// The facts that the walk has noted.
     pub(crate) fn into_facts(self) -> StatementFacts {
         let uses = |uses: Uses| {
-            uses.into_iter()
-                .map(|((schema, name), (oid, columns))| RelationUse { oid, schema, name, columns })
-                .collect()
+            let of_schema = |(schema, relations): (String, BTreeMap<_, _>)| {
+                let named = move |(name, (oid, columns))| {
+                    let schema = schema.clone();
+                    RelationUse { oid, schema, name, columns }
+                };
+                relations.into_iter().map(named)
+            };
+            uses.into_iter().flat_map(of_schema).collect()
         };
         StatementFacts { reads: uses(self.reads), writes: uses(self.writes), ..self.facts }
     }
 
     /// The oids of the relations that are read.
     pub(crate) fn read_oids(&self) -> Vec<u32> {
-        self.reads.values().map(|(oid, _)| *oid).collect()
+        self.reads.values().flat_map(BTreeMap::values).map(|(oid, _)| *oid).collect()
     }
 
     /// The oids of the relations that are written, with the columns.
     pub(crate) fn written(&self) -> Vec<(u32, BTreeSet<String>)> {
-        self.writes.values().cloned().collect()
+        self.writes.values().flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Counts what another text reads as read by this one.
     pub(crate) fn include_reads(&mut self, facts: &StatementFacts) {
         for read in &facts.reads {
-            let uses = self.reads.entry((read.schema.clone(), read.name.clone())).or_default();
-            uses.0 = read.oid;
-            uses.1.extend(read.columns.iter().cloned());
+            at_place(&mut self.reads, (&read.schema, &read.name), |(oid, columns)| {
+                *oid = read.oid;
+                columns.extend(read.columns.iter().cloned());
+            });
         }
     }
 
@@ -219,6 +227,10 @@ impl<'a> Walk<'a> {
 
     /// Notes a read of `columns` of a relation and of those that share its rows.
     pub(crate) fn read(&mut self, relation: &Relation, columns: &[String], only: bool) {
+        if self.catalog.stands_alone(relation) && !self.writing_view {
+            note(&mut self.reads, relation, columns);
+            return;
+        }
         for member in family(self.catalog, relation, only) {
             note(&mut self.reads, member, columns);
             if self.writing_view && self.removing {
@@ -284,14 +296,12 @@ impl<'a> Walk<'a> {
     pub(crate) fn read_entry(&mut self, entry: &Entry, column: Option<&str>) {
         let Source::Relation { schema, name, columns, only } = &entry.source else { return };
         let Some(relation) = self.catalog.relation(schema, name) else {
-            let key = (schema.clone(), name.clone());
-            let uses = &mut self.reads.entry(key).or_default().1;
-            match column {
+            at_place(&mut self.reads, (schema, name), |(_, uses)| match column {
                 Some(column) => {
                     uses.insert(column.to_owned());
                 }
                 None => uses.extend(system::sensitive_of(schema, name).map(str::to_owned)),
-            }
+            });
             return;
         };
         let wanted = match (column, columns) {
@@ -308,7 +318,7 @@ impl<'a> Walk<'a> {
     /// Notes that a server's relation outside the snapshot is read, though no column may be.
     pub(crate) fn mention_system(&mut self, entry: &Entry) {
         if let Source::Relation { schema, name, .. } = &entry.source {
-            self.reads.entry((schema.clone(), name.clone())).or_default();
+            at_place(&mut self.reads, (schema, name), |_| {});
         }
     }
 
@@ -371,9 +381,9 @@ impl<'a> Walk<'a> {
         let mut select = parse::parse_query(definition)?;
         // The definition's names do not follow the session's search path: see `resolve`.
         let of_definition = Names { search_path: Vec::new(), ..Names::default() };
-        let names = std::mem::replace(&mut self.names, of_definition);
+        let names = std::mem::replace(&mut self.names, Cow::Owned(of_definition));
         if self.bodies.session.is_none() {
-            self.bodies.session = Some(names.clone());
+            self.bodies.session = Some(Names::clone(&names));
         }
         let levels = std::mem::take(&mut self.levels);
         let ctes = std::mem::take(&mut self.ctes);
@@ -426,11 +436,31 @@ impl Walk<'_> {
 }
 
 fn note(uses: &mut Uses, relation: &Relation, columns: &[String]) {
-    let key = (relation.schema.clone(), relation.name.clone());
-    let entry = uses.entry(key).or_default();
-    entry.0 = relation.oid;
-    let exists = |c: &&String| relation.column(c).is_some() || SYSTEM_COLUMNS.contains(&c.as_str());
-    entry.1.extend(columns.iter().filter(exists).cloned());
+    at_place(uses, (&relation.schema, &relation.name), |(oid, known)| {
+        *oid = relation.oid;
+        for column in columns {
+            let exists =
+                || relation.column(column).is_some() || SYSTEM_COLUMNS.contains(&column.as_str());
+            if !known.contains(column) && exists() {
+                known.insert(column.clone());
+            }
+        }
+    });
+}
+
+/// Changes the uses of one relation. A name is copied only when it is new: nearly always it is not.
+fn at_place(
+    uses: &mut Uses,
+    (schema, name): (&str, &str),
+    change: impl FnOnce(&mut (u32, BTreeSet<String>)),
+) {
+    match uses.get_mut(schema).and_then(|relations| relations.get_mut(name)) {
+        Some(found) => change(found),
+        None => {
+            let relations = uses.entry(schema.to_owned()).or_default();
+            change(relations.entry(name.to_owned()).or_default());
+        }
+    }
 }
 
 impl Visitor for Walk<'_> {

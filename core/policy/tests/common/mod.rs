@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use writ_model::config::{CredentialRef, Database, UpstreamTls};
 use writ_model::{
-    Actor, ColumnRef, Decision, Epoch, Principal, RelationUse, StatementFacts, StatementKind,
-    Timestamp, Verdict,
+    Actor, ColumnMasks, ColumnRef, Decision, Epoch, Principal, RelationUse, StatementFacts,
+    StatementKind, Timestamp, Verdict,
 };
 use writ_policy::{ColumnSensitivity, Policies, PolicyFile, RequestContext, Subject, default_pack};
 
@@ -144,11 +144,15 @@ pub(crate) fn connect(p: &Policies, actor: &Actor, environment: &str) -> Decisio
     p.connect(&Subject { actor, database: &database, epoch: Epoch(7) }, &request())
 }
 
-/// The masked columns as `table.column kind`.
-pub(crate) fn masked(p: &Policies, actor: &Actor) -> BTreeSet<String> {
+pub(crate) fn masks(p: &Policies, actor: &Actor) -> ColumnMasks {
     let database = database("prod");
     let subject = Subject { actor, database: &database, epoch: Epoch(7) };
-    let masks = p.masks(&subject, &request(), &sensitive()).expect("masks");
+    p.masks(&subject, &request(), &sensitive()).expect("masks")
+}
+
+/// The masked columns as `table.column kind`.
+pub(crate) fn masked(p: &Policies, actor: &Actor) -> BTreeSet<String> {
+    let masks = masks(p, actor);
     masks.iter().map(|(_, table, column, m)| format!("{table}.{column} {:?}", m.kind)).collect()
 }
 

@@ -21,7 +21,7 @@ fn value(value: &Value) -> String {
 /// `outputs | assignments | uses`, and `…` where more is used.
 fn short(text: &str) -> String {
     let analysis = analysis(text);
-    let lineage = &analysis.facts().lineage;
+    let lineage = analysis.lineage(&catalog(), &Names::default());
     let outputs: Vec<String> = lineage.outputs.iter().map(value).collect();
     let assignments: Vec<String> = lineage
         .assignments
@@ -105,7 +105,7 @@ fn hostile_texts_have_bounded_lineage() {
         (1..40).map(|n| format!(", c{n} AS (SELECT * FROM c{0} x, c{0} y)", n - 1)).collect();
     let text = format!("WITH c0 AS (SELECT * FROM orders){doubling} SELECT * FROM c39");
     let found = analyze(&text, &catalog(), &Names::default());
-    let lineage = &found.facts().lineage;
+    let lineage = found.lineage(&catalog(), &Names::default());
     let unknown = |v: &Value| v.derivation == Derivation::Unknown;
     assert!(lineage.partial || lineage.outputs.iter().any(unknown));
     assert!(lineage.outputs.len() < 5_000);
