@@ -22,6 +22,7 @@ import urllib.request
 import psycopg2
 
 import smoke_guardrails
+import smoke_results
 
 WRIT = os.path.abspath(sys.argv[1])
 DIR = tempfile.mkdtemp(prefix="writ-smoke-")
@@ -114,6 +115,11 @@ class Held:
 
 def pending():
     return json.loads(writ("approvals", "list", "--json", token="DBA1").stdout)
+
+
+def edge_says(path):
+    port = int(ENV["WRIT_EDGE"].split(":")[1]) + 4
+    return urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).read().decode()
 
 
 STEPS = []
@@ -464,7 +470,8 @@ def a_policy_change_is_effective_within_a_second():
 
 # ---- guardrails beyond the default pack ----------------------------------------------------------------------------
 
-smoke_guardrails.add(step, sys.modules[__name__])
+apply_policy = smoke_guardrails.add(step, sys.modules[__name__])
+smoke_results.add(step, sys.modules[__name__], apply_policy)
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------
@@ -730,10 +737,8 @@ def psql_password():
 
 @step
 def metrics_and_health_answer():
-    port = int(ENV["WRIT_EDGE"].split(":")[1]) + 4
-    get = lambda path: urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).read().decode()
-    assert get("/livez") == "ok\n" and get("/readyz") == "ok\n"
-    assert "writ_edge_statements_total" in get("/metrics")
+    assert edge_says("/livez") == "ok\n" and edge_says("/readyz") == "ok\n"
+    assert "writ_edge_statements_total" in edge_says("/metrics")
 
 
 @step

@@ -8,7 +8,7 @@ import psycopg2
 
 
 def add(step, smoke):
-    """Adds this file's steps; `smoke` is the acceptance test's own module."""
+    """Adds this file's steps; `smoke` is the acceptance test's own module. Returns what puts a policy in force."""
 
     def apply(text):
         """Puts a policy in force and waits until the edge has its epoch."""
@@ -232,3 +232,5 @@ def add(step, smoke):
         direct("DROP SCHEMA scratch CASCADE")
         direct("DROP FUNCTION public.smoke_twice(int), public.smoke_other(int)")
         apply("")
+
+    return apply

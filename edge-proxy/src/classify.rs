@@ -1,12 +1,54 @@
 //! Classification of sampled tables, as the database watch asks for it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use writ_classify::{ColumnSample, classify_table};
-use writ_model::ColumnRef;
+use writ_classify::{ColumnSample, Kind, Scanner, classify_table};
+use writ_edge_core::screen::Detect;
 use writ_model::config::{ClassificationSource, ColumnClassification};
+use writ_model::{ColumnRef, Tag};
 
 use crate::database::{Classifier, SampledColumn, TableSample};
+
+/// The kinds of values that give themselves away inside of text.
+const DETECTED: [Kind; 9] = [
+    Kind::Email,
+    Kind::Phone,
+    Kind::NationalId,
+    Kind::Ip,
+    Kind::Mac,
+    Kind::Card,
+    Kind::Iban,
+    Kind::Password,
+    Kind::Key,
+];
+
+/// Finds sensitive values in results.
+pub struct Detector {
+    scanner: Scanner,
+    tags: Vec<Tag>,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        let tags = DETECTED.iter().filter_map(|kind| kind.as_str().parse().ok()).collect();
+        Self { scanner: Scanner::new(), tags }
+    }
+}
+
+impl Detect for Detector {
+    fn tags(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    fn find(&self, text: &[u8], each: &mut dyn FnMut(usize, Range<usize>)) {
+        for found in self.scanner.find(text) {
+            if let Some(place) = DETECTED.iter().position(|kind| *kind == found.kind) {
+                each(place, found.range);
+            }
+        }
+    }
+}
 
 /// Judges columns by name, type and values.
 #[must_use]

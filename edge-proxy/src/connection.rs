@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use writ_audit::SessionProfile;
 use writ_edge_core::policy_gate::PolicyGate;
@@ -67,6 +68,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
+    /// Where what a session starts besides itself runs: not on its own thread, which other sessions need.
+    pub background: Handle,
 }
 
 /// One side of the proxy.
@@ -191,6 +194,10 @@ impl Connection {
         for effect in std::mem::take(&mut self.outbox.effects) {
             self.carry_out(effect);
         }
+        let screened = std::mem::take(&mut self.outbox.values_screened);
+        if screened > 0 {
+            self.shared.metrics.values_screened.add(screened);
+        }
         let held = self.session.is_held();
         if held != self.held {
             self.held = held;
@@ -249,13 +256,15 @@ impl Connection {
                 self.asking = None;
                 if let Some(id) = id {
                     let approvals = self.shared.approvals.clone();
-                    tokio::spawn(async move { approvals.cancel(&id, reason).await });
+                    self.shared
+                        .background
+                        .spawn(async move { approvals.cancel(&id, reason).await });
                 }
             }
             Effect::Estimate { search_path, text, parameters } => {
                 let database = self.served.database().clone();
                 let events = self.events.clone();
-                tokio::spawn(async move {
+                self.shared.background.spawn(async move {
                     let rows = expected_rows(&database, &search_path, &text, parameters).await;
                     let _ = events.send(SessionEvent::Estimate(rows));
                 });
@@ -264,7 +273,7 @@ impl Connection {
             Effect::RefreshDatabase => {
                 let served = Arc::clone(&self.served);
                 let events = self.events.clone();
-                tokio::spawn(async move {
+                self.shared.background.spawn(async move {
                     served.refresh().await;
                     let _ = events.send(SessionEvent::DatabaseFresh);
                 });
@@ -278,7 +287,7 @@ impl Connection {
         let database = self.served.database().clone();
         let (process_id, secret) = self.upstream_key.clone();
         let events = self.events.clone();
-        tokio::spawn(async move {
+        self.shared.background.spawn(async move {
             let asked = crate::upstream::cancel(&database, process_id, &secret).await;
             if let Err(reason) = asked {
                 tracing::warn!(%reason, "a cancel request could not be passed on");

@@ -57,6 +57,8 @@ pub struct Metrics {
     pub statements: Counter,
     /// Statements refused because they could not be recorded.
     pub statements_unrecorded: Counter,
+    /// Values in which screening hid something.
+    pub values_screened: Counter,
     /// Records that found no room.
     pub records_lost: Counter,
 }
@@ -92,6 +94,12 @@ pub fn render(metrics: &Metrics, health: &dyn Health) -> String {
         "counter",
         "Statements refused because they could not be recorded.",
         m.statements_unrecorded.get(),
+    );
+    line(
+        "writ_edge_values_screened_total",
+        "counter",
+        "Values in results in which something was hidden.",
+        m.values_screened.get(),
     );
     line("writ_edge_records_lost_total", "counter", "Records without room.", m.records_lost.get());
     health.extra(&mut out);

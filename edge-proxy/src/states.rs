@@ -14,6 +14,7 @@ use writ_edge_core::ledger::Ledger;
 use writ_edge_core::policy_gate::Current;
 use writ_edge_core::policy_gate::sensitivity::KnownColumns;
 use writ_edge_core::policy_gate::state::DatabaseState;
+use writ_edge_core::screen::Detect;
 use writ_model::config::{ColumnClassification, Database, EdgeConfig, PolicyFile};
 use writ_model::{DatabaseName, Timestamp};
 use writ_policy::Policies;
@@ -50,6 +51,7 @@ pub struct Databases {
     last_heard: Arc<AtomicI64>,
     ledger: Arc<Ledger>,
     classify: Classifier,
+    detect: Arc<dyn Detect>,
     report: ReportPort,
 }
 
@@ -61,6 +63,7 @@ pub struct Served {
     applied: Arc<Mutex<Option<Applied>>>,
     last_heard: Arc<AtomicI64>,
     ledger: Arc<Ledger>,
+    detect: Arc<dyn Detect>,
     rebuilding: Mutex<()>,
     ready: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -77,13 +80,14 @@ impl Drop for Served {
 impl Databases {
     /// No databases yet.
     #[must_use]
-    pub fn new(classify: Classifier, report: ReportPort) -> Self {
+    pub fn new(classify: Classifier, detect: Arc<dyn Detect>, report: ReportPort) -> Self {
         Self {
             served: Mutex::default(),
             applied: Arc::default(),
             last_heard: Arc::default(),
             ledger: Arc::default(),
             classify,
+            detect,
             report,
         }
     }
@@ -128,6 +132,7 @@ impl Databases {
             applied: Arc::clone(&self.applied),
             last_heard: Arc::clone(&self.last_heard),
             ledger: Arc::clone(&self.ledger),
+            detect: Arc::clone(&self.detect),
             rebuilding: Mutex::new(()),
             ready: watch::channel(false).0,
             task: Mutex::new(None),
@@ -267,5 +272,9 @@ impl Current for Served {
 
     fn ledger(&self) -> Arc<Ledger> {
         Arc::clone(&self.ledger)
+    }
+
+    fn detect(&self) -> Option<Arc<dyn Detect>> {
+        Some(Arc::clone(&self.detect))
     }
 }

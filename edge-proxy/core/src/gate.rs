@@ -6,6 +6,8 @@ use writ_audit::EncodedStatement;
 use writ_model::sqlstate::SqlState;
 use writ_model::{Decision, HourlyLimit, StatementFacts, Timestamp};
 
+use crate::screen::{Detect, Screen};
+
 /// Identifies everything but the text that a ruling depends on: epoch, catalog, names. Equal stamps of one gate
 /// mean equal rulings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,7 +36,7 @@ pub struct Ruling {
     /// What the statement does.
     pub facts: Arc<StatementFacts>,
     /// The decision.
-    pub decision: Decision,
+    pub decision: Arc<Decision>,
     /// The SQLSTATE of a refusal.
     pub sqlstate: SqlState,
     /// The text to send instead, with masks written in; `None`: the client's own.
@@ -45,6 +47,8 @@ pub struct Ruling {
     pub touched: Arc<[TouchedColumn]>,
     /// Whether bind values stay out of the record, because sensitive columns are involved.
     pub redact_binds: bool,
+    /// What its results are screened for; `None`: they pass as they are.
+    pub screen: Option<Arc<Screen>>,
     /// Whether the planner was asked before it was decided.
     pub estimated: bool,
     /// The rows that it expected.
@@ -61,12 +65,13 @@ impl Ruling {
         Some(Self {
             text: text.as_bytes().into(),
             facts: Arc::clone(&self.facts),
-            decision: self.decision.clone(),
+            decision: Arc::clone(&self.decision),
             sqlstate: self.sqlstate,
             rewritten: None,
             profile: self.profile.with_text(text)?,
             touched: Arc::clone(&self.touched),
             redact_binds: self.redact_binds,
+            screen: self.screen.clone(),
             estimated: self.estimated,
             expected: self.expected,
         })
@@ -148,6 +153,10 @@ pub trait Gate {
     /// Decides again, now that the planner was asked; `None`: it does not know.
     fn rule_expecting(&mut self, text: &[u8], _rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
         self.rule(text, now)
+    }
+    /// What finds sensitive values in screened results.
+    fn detect(&self) -> Option<&dyn Detect> {
+        None
     }
     /// What is left of these limits.
     fn left(&self, _limits: &[HourlyLimit], _now: Timestamp) -> Left {

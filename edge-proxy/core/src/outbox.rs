@@ -140,6 +140,8 @@ pub struct Outbox {
     /// Bytes for the client.
     pub to_client: BytesMut,
     to_upstream: BytesMut,
+    /// Values in which something was hidden as they passed.
+    pub values_screened: u64,
     /// Things to do, in order, before `to_upstream` is written.
     pub effects: Vec<Effect>,
 }

@@ -112,6 +112,14 @@ pub fn execute(portal: &[u8], out: &mut BytesMut) {
     });
 }
 
+/// Appends a Describe of a portal.
+pub fn describe_portal(name: &[u8], out: &mut BytesMut) {
+    framed(b'D', out, |out| {
+        out.put_u8(b'P');
+        cstr(name, out);
+    });
+}
+
 /// Appends a Close of a statement (`S`) or a portal (`P`).
 pub fn close(what: u8, name: &[u8], out: &mut BytesMut) {
     framed(b'C', out, |out| {

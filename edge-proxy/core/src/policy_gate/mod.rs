@@ -2,6 +2,7 @@
 
 mod bounds;
 mod profile;
+mod screening;
 pub mod sensitivity;
 pub mod state;
 
@@ -20,6 +21,7 @@ use writ_sql::{Names, Rewrite};
 use crate::catalog::parse_catalog;
 use crate::gate::{Gate, Left, Ruling, SessionNames, Stamp};
 use crate::ledger::{Account, Ledger};
+use crate::screen::Detect;
 use sensitivity::sensitive_columns;
 use state::{DatabaseState, Scope, ScopeKey, Sensitive};
 
@@ -35,6 +37,10 @@ pub trait Current: Send + Sync {
     /// What principals took in the last hour.
     fn ledger(&self) -> Arc<Ledger> {
         Arc::default()
+    }
+    /// What finds sensitive values in results; `None`: results are not screened.
+    fn detect(&self) -> Option<Arc<dyn Detect>> {
+        None
     }
 }
 
@@ -72,6 +78,7 @@ pub struct PolicyGate {
     ledger: Arc<Ledger>,
     /// The accounts of the principal and of everyone it acts for.
     accounts: Vec<(PrincipalId, Arc<Account>)>,
+    detect: Option<Arc<dyn Detect>>,
 }
 
 impl PolicyGate {
@@ -95,7 +102,7 @@ impl PolicyGate {
             read_only: false,
             period: now.0.div_euclid(DECISION_AGE),
         };
-        let ledger = current.ledger();
+        let (ledger, detect) = (current.ledger(), current.detect());
         let usage = ledger.account(&key.principal, now).last_hour(now);
         let (actor, session_limits) = may_connect(&state, &key, now, usage)?;
         key.read_only = session_limits.read_only;
@@ -114,6 +121,7 @@ impl PolicyGate {
             session_limits,
             ledger,
             accounts: vec![],
+            detect,
         };
         gate.open_accounts(now);
         gate.set_names(names);
@@ -208,7 +216,7 @@ impl PolicyGate {
                 let mut ruling = self.ruled(text.as_bytes(), facts, None, masks, expected, now);
                 // Even where policy lets opaque statements pass: not with data that must be masked (E3).
                 if !matches!(ruling.decision.verdict, Verdict::Deny(_)) {
-                    ruling.decision.verdict = Verdict::Deny(unmaskable());
+                    Arc::make_mut(&mut ruling.decision).verdict = Verdict::Deny(unmaskable());
                 }
                 return ruling;
             }
@@ -232,7 +240,7 @@ impl PolicyGate {
             Some(when) if when == WhenStale::Refuse || facts.is_strict() => self.stale_decision(),
             // The same facts with another estimate are another question.
             _ => match self.scope.of_facts(&facts).filter(|_| context.rows_expected.is_none()) {
-                Some(known) => known.decision.clone(),
+                Some(known) => Decision::clone(&known.decision),
                 None => {
                     self.state.policies.decide(&subject, &context, &facts, &self.sensitive().list)
                 }
@@ -244,6 +252,9 @@ impl PolicyGate {
         let redacts = self.state.policies.redacts_record(&decision.rules);
         let mut ruling =
             profile::ruling(text, facts, decision, sqlstate, rewritten, masks, self.sensitive());
+        if !matches!(ruling.decision.verdict, Verdict::Deny(_)) {
+            ruling.screen = self.screen(&ruling.facts, now).map(Arc::new);
+        }
         ruling.estimated = expected.is_some();
         ruling.expected = expected.flatten();
         if redacts {
@@ -478,6 +489,10 @@ impl Gate for PolicyGate {
         let ruling = Arc::new(self.decide(text, Some(rows), now));
         self.scope.remember_text(&ruling);
         ruling
+    }
+
+    fn detect(&self) -> Option<&dyn Detect> {
+        self.detect.as_deref()
     }
 
     fn counts_usage(&self) -> bool {

@@ -46,11 +46,12 @@ pub(super) fn ruling(
         text: text.into(),
         profile: EncodedStatement::from(&profile),
         facts: std::sync::Arc::new(facts),
-        decision,
+        decision: std::sync::Arc::new(decision),
         sqlstate,
         rewritten,
         touched: touched.into(),
         redact_binds,
+        screen: None,
         estimated: false,
         expected: None,
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use writ_model::config::{ClassificationSource, ColumnClassification};
 use writ_model::lineage::SourceColumn;
-use writ_model::{Catalog, ColumnRef, Relation, RelationKind, Tag};
+use writ_model::{Catalog, Column, ColumnRef, Relation, RelationKind, Tag};
 use writ_policy::ColumnSensitivity;
 
 /// The tag of a column that nobody has looked at, in a place where personal data may be.
@@ -12,12 +12,17 @@ pub const UNCLASSIFIED: &str = "unclassified";
 /// The tag of the server's own columns that hold other people's data, texts or secrets.
 pub const SYSTEM_SENSITIVE: &str = "system.sensitive";
 
+/// A column that was found harmless with less confidence than this is screened: its next values may be others.
+const SURE_PERCENT: u8 = 70;
+
 /// What is known of each column: a tag, or `None` for one that was looked at and found harmless.
 #[derive(Debug, Clone, Default)]
 pub struct KnownColumns {
     tags: HashMap<String, HashMap<String, BTreeMap<String, Option<Tag>>>>,
     /// Columns that a person said are harmless.
     cleared: HashSet<ColumnRef>,
+    /// Columns in which nothing was found, and for which that says little: prose, and what could be anything.
+    doubtful: HashSet<ColumnRef>,
 }
 
 impl KnownColumns {
@@ -32,6 +37,11 @@ impl KnownColumns {
             let ColumnRef { schema, relation, column } = &entry.column;
             if entry.source == ClassificationSource::Override && entry.tag.is_none() {
                 known.cleared.insert(entry.column.clone());
+            }
+            if entry.tag.is_none() && entry.confidence_percent < SURE_PERCENT {
+                known.doubtful.insert(entry.column.clone());
+            } else {
+                known.doubtful.remove(&entry.column);
             }
             known
                 .tags
@@ -115,6 +125,20 @@ fn with_copies(
     more
 }
 
+/// Whether values of a column that is not sensitive have to be looked through as they pass.
+pub(super) fn is_screened(relation: &Relation, column: &Column, known: &KnownColumns) -> bool {
+    let of_relation = known.relation(&relation.schema, &relation.name);
+    // What is in a table of the session's own it put there itself.
+    let Some(columns) = of_relation.filter(|_| holds_rows(relation.kind)) else { return false };
+    let name = ColumnRef {
+        schema: relation.schema.clone(),
+        relation: relation.name.clone(),
+        column: column.name.clone(),
+    };
+    let doubtful = !columns.contains_key(&column.name) || known.doubtful.contains(&name);
+    doubtful && can_hold_text(column.type_category) && !known.cleared.contains(&name)
+}
+
 fn place_of(catalog: &Catalog, column: &ColumnRef) -> Option<SourceColumn> {
     let relation = catalog.relation(&column.schema, &column.relation)?;
     let column = relation.column(&column.column)?.number;
@@ -187,7 +211,6 @@ fn sensitivity(schema: &str, relation: &str, column: &str, tag: &Tag) -> ColumnS
 #[cfg(test)]
 mod tests {
     use super::*;
-    use writ_model::Column;
     use writ_model::behind::{Behind, Dependence};
 
     fn table(name: &str, columns: &[(&str, char)]) -> Relation {

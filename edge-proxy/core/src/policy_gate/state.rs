@@ -1,8 +1,8 @@
 //! Everything that statements against one database are decided with, under one epoch (E5), and what was decided so far.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use writ_model::config::{Database, EdgeConfig, Environment};
 use writ_model::{
@@ -167,6 +167,8 @@ impl ScopeKey {
 /// What was decided in one scope. The key is the exact text or the exact facts: never a normalised text.
 pub(super) struct Scope {
     pub(super) masks: Result<ColumnMasks, Denial>,
+    /// What is hidden in screened results, where that is the same for all columns.
+    pub(super) hidden: OnceLock<BTreeSet<usize>>,
     rulings: Mutex<Rulings>,
 }
 
@@ -207,7 +209,7 @@ impl Rulings {
 
 impl Scope {
     fn new(masks: Result<ColumnMasks, Denial>) -> Self {
-        Self { masks, rulings: Mutex::default() }
+        Self { masks, hidden: OnceLock::new(), rulings: Mutex::default() }
     }
 
     pub(super) fn unshared(masks: Result<ColumnMasks, Denial>) -> Arc<Self> {

@@ -353,6 +353,7 @@ impl<G: Gate> Session<G> {
         if facts.session.contains(&SessionEffect::TransactionEnd) {
             self.note_transaction_may_end();
         }
+        self.note_screened_cursor(ruling);
         for cursor in &facts.cursors {
             if let CursorUse::Declare { name, hold } = cursor {
                 self.open_cursor(name.as_bytes(), &ruling.decision.limits, *hold);

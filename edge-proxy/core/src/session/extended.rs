@@ -173,6 +173,7 @@ impl<G: Gate> Session<G> {
                 if let Some(portal) = self.portals.get_mut(name) {
                     portal.granted = matches!(ruling.decision.verdict, Verdict::Hold(_));
                 }
+                self.describe_screened(name, &ruling, cx);
                 self.forward(permit, whole, cx);
                 self.note_effects(&ruling);
                 self.pending.push_back(Pending::Execute(run));

@@ -9,6 +9,7 @@ mod metered;
 mod pending;
 mod probe;
 mod running;
+mod screened;
 mod upstream;
 mod wrap;
 
@@ -27,6 +28,7 @@ use estimate::Estimate;
 use metered::{CursorMeter, Meter};
 use pending::Pending;
 use probe::Probe;
+use screened::Screening;
 
 /// The largest Query or Parse message, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -144,6 +146,7 @@ pub struct Session<G> {
     pub(crate) cancelling: bool,
     /// Cursors and portals with limits.
     pub(crate) cursors: HashMap<Box<[u8]>, CursorMeter>,
+    pub(crate) screening: Screening,
     /// Rows are counted, because a rule looks at what principals take in an hour.
     pub(crate) counting: bool,
     pub(crate) rows_seen: u64,
@@ -188,6 +191,7 @@ impl<G: Gate> Session<G> {
             estimate: None,
             cancelling: false,
             cursors: HashMap::new(),
+            screening: Screening::default(),
             counting: false,
             rows_seen: 0,
             rows_charged: 0,

@@ -55,6 +55,8 @@ pub(crate) enum Pending {
     Wrap(Running),
     /// A Parse or Close of our own before a Bind, to renew a statement under a new configuration.
     Renewal,
+    /// A Describe of our own before an Execute whose rows are screened.
+    Description,
 }
 
 impl Pending {
@@ -89,7 +91,10 @@ impl Pending {
 
     /// Whether the client does not see the replies to it.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self, Self::Own { .. } | Self::OwnSync | Self::Renewal | Self::Wrap(_))
+        matches!(
+            self,
+            Self::Own { .. } | Self::OwnSync | Self::Renewal | Self::Wrap(_) | Self::Description
+        )
     }
 }
 

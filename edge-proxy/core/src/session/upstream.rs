@@ -18,40 +18,44 @@ impl<G: Gate> Session<G> {
         let mut used = 0;
         // Frames from here on are passed on in one piece.
         let mut from = 0;
-        while self.ended.is_none() {
+        let mut fault = None;
+        while self.ended.is_none() && used < input.len() {
             let rest = input.get(used..).unwrap_or_default();
             if self.upstream_pass > 0 {
-                let count = rest.len().min(self.upstream_pass);
-                self.upstream_pass -= count;
-                used += count;
-                if count == 0 {
-                    break;
-                }
+                used += take(&mut self.upstream_pass, rest.len());
                 continue;
             }
             if self.upstream_drop > 0 {
-                let count = rest.len().min(self.upstream_drop);
-                self.upstream_drop -= count;
-                used += count;
+                // What was before it has been passed on.
+                used += take(&mut self.upstream_drop, rest.len());
                 from = used;
-                if count == 0 {
-                    break;
-                }
                 continue;
             }
             let header = match frame::scan(rest) {
                 Scan::Incomplete => break,
                 Scan::Malformed(_) => {
-                    self.pass(input, from, used, cx);
-                    from = used;
-                    self.broken("a malformed message", cx);
+                    fault = Some("a malformed message");
                     break;
                 }
                 Scan::Frame(header) => header,
             };
+            let screen = self.screened_now(header.tag);
+            if screen.is_some() {
+                self.pass(input, from, used, cx);
+                from = used;
+                if !self.has_whole(header, rest, cx) {
+                    break;
+                }
+            }
             if self.meter.is_some() && self.meter_frame(header, cx) == Passage::Drop {
                 self.pass(input, from, used, cx);
                 self.upstream_drop = header.total;
+                continue;
+            }
+            if let Some(screen) = screen {
+                self.screened_frame(&screen, rest.get(..header.total).unwrap_or_default(), cx);
+                used += header.total;
+                from = used;
                 continue;
             }
             if self.is_stream(header.tag) {
@@ -60,9 +64,7 @@ impl<G: Gate> Session<G> {
                 continue;
             }
             if header.total > REPLY_BYTES_MAX {
-                self.pass(input, from, used, cx);
-                from = used;
-                self.broken("an oversized message", cx);
+                fault = Some("an oversized message");
                 break;
             }
             let Some(whole) = rest.get(..header.total) else { break };
@@ -77,10 +79,18 @@ impl<G: Gate> Session<G> {
             from = used;
         }
         self.pass(input, from, used, cx);
+        self.passed(fault, cx);
+        used
+    }
+
+    /// All that came was dealt with, up to what nothing can be made of.
+    fn passed(&mut self, fault: Option<&str>, cx: &mut Cx<'_>) {
+        if let Some(what) = fault {
+            self.broken(what, cx);
+        }
         if self.charges_running() {
             self.charge(cx);
         }
-        used
     }
 
     fn pass(&mut self, input: &[u8], from: usize, to: usize, cx: &mut Cx<'_>) {
@@ -138,7 +148,8 @@ impl<G: Gate> Session<G> {
             (b'1' | b'3', Some(Pending::Renewal)) => {
                 self.pending.pop_front();
             }
-            (b'E', Some(Pending::Renewal)) => self.error(whole, body, cx),
+            (b'T' | b'n', Some(Pending::Description)) => self.own_description(tag, body),
+            (b'E', Some(Pending::Renewal | Pending::Description)) => self.error(whole, body, cx),
             (_, Some(Pending::Wrap(_))) => self.wrap_reply(tag, whole, body, cx),
             (_, Some(Pending::Own { .. } | Pending::OwnSync)) => self.probe_reply(tag, body, cx),
             (b'C' | b'I' | b's', _) => self.completed(tag, whole, body, cx),
@@ -371,4 +382,11 @@ impl<G: Gate> Session<G> {
             _ => None,
         })
     }
+}
+
+/// Takes as much of `count` as there is.
+fn take(count: &mut usize, there_is: usize) -> usize {
+    let taken = there_is.min(*count);
+    *count -= taken;
+    taken
 }

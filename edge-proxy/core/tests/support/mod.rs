@@ -2,18 +2,20 @@
 //! played by the test.
 #![allow(dead_code, unreachable_pub)]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use writ_audit::record::{DecisionKind, TextValue};
 use writ_audit::{EncodedStatement, IntentRef, OutcomeRef, SessionProfile, StatementProfile};
 use writ_edge_core::gate::{Left, Ruling, SessionNames, Stamp};
+use writ_edge_core::screen::{Detect, Screen};
 use writ_edge_core::{Cx, Effect, Gate, Journal, JournalFull, Outbox, Session};
 use writ_model::facts::{CursorUse, SessionEffect};
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{
     Decision, Denial, DurationMs, Epoch, HoldTerms, HourlyLimit, Limits, RelationUse,
-    StatementFacts, StatementKind, Timestamp, Verdict,
+    StatementFacts, StatementKind, Tag, Timestamp, Verdict,
 };
 
 /// Decides by the first word of the text: `deny`, `hold`, `mask`, `strict`, `set`; anything else is allowed.
@@ -24,6 +26,7 @@ pub struct WordGate {
     pub limits: Limits,
     pub left: Left,
     pub charged: std::cell::RefCell<Vec<(u64, u64)>>,
+    pub detect: Secrets,
 }
 
 impl Default for WordGate {
@@ -35,6 +38,7 @@ impl Default for WordGate {
             limits: Limits::default(),
             left: Left::default(),
             charged: std::cell::RefCell::default(),
+            detect: Secrets::default(),
         }
     }
 }
@@ -67,6 +71,27 @@ fn profile(text: &str, epoch: u64) -> EncodedStatement {
         masked_columns: vec![],
         rewritten: false,
     })
+}
+
+/// Finds `SECRETS`.
+#[derive(Default)]
+pub struct Secrets(Vec<Tag>);
+
+impl Detect for Secrets {
+    fn tags(&self) -> &[Tag] {
+        &self.0
+    }
+
+    fn find(&self, text: &[u8], each: &mut dyn FnMut(usize, Range<usize>)) {
+        const WORD: &[u8] = b"SECRETS";
+        let mut at = 0;
+        while let Some(rest) = text.get(at..).filter(|rest| rest.len() >= WORD.len()) {
+            if rest.starts_with(WORD) {
+                each(0, at..at + WORD.len());
+            }
+            at += 1;
+        }
+    }
 }
 
 impl WordGate {
@@ -108,13 +133,13 @@ impl WordGate {
         Arc::new(Ruling {
             text: text.into(),
             facts: Arc::new(facts),
-            decision: Decision {
+            decision: Arc::new(Decision {
                 verdict,
                 rules: vec!["word".parse().expect("rule")],
                 epoch: Epoch(self.epoch),
                 strict: word.starts_with("strict") || word == "hold",
                 limits: self.limits.clone(),
-            },
+            }),
             sqlstate: code,
             rewritten: word
                 .ends_with("mask")
@@ -122,6 +147,9 @@ impl WordGate {
             profile: profile(&shown, self.epoch),
             touched: Arc::from([]),
             redact_binds: false,
+            screen: shown
+                .contains("screened")
+                .then(|| Arc::new(Screen { hidden: [0].into(), ..Screen::default() })),
             estimated: false,
             expected: None,
         })
@@ -174,6 +202,9 @@ impl Gate for WordGate {
         ruling.estimated = true;
         Arc::new(ruling)
     }
+    fn detect(&self) -> Option<&dyn Detect> {
+        Some(&self.detect)
+    }
     fn counts_usage(&self) -> bool {
         !self.limits.hourly.is_empty()
     }
@@ -217,6 +248,7 @@ pub struct Rig {
     pub journal: MemoryJournal,
     pub out: Outbox,
     inbox: BytesMut,
+    from_server: Vec<u8>,
 }
 
 impl Rig {
@@ -236,6 +268,7 @@ impl Rig {
             journal: MemoryJournal::default(),
             out: Outbox::default(),
             inbox: BytesMut::new(),
+            from_server: vec![],
         }
     }
 
@@ -260,6 +293,16 @@ impl Rig {
     pub fn server(&mut self, bytes: &[u8]) -> &mut Self {
         let bytes = bytes.to_vec();
         self.step(|session, cx| assert_eq!(session.on_upstream(&bytes, cx), bytes.len()));
+        self
+    }
+
+    /// Bytes of the server that may end in the middle of a message: the rest waits for more.
+    pub fn server_part(&mut self, bytes: &[u8]) -> &mut Self {
+        let mut all = std::mem::take(&mut self.from_server);
+        all.extend_from_slice(bytes);
+        let mut used = 0;
+        self.step(|session, cx| used = session.on_upstream(&all, cx));
+        self.from_server = all.split_off(used);
         self
     }
 
