@@ -33,7 +33,7 @@ struct Args {
     /// Client counts.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     clients: Vec<u32>,
-    /// pgbench query modes.
+    /// pgbench query modes; `simple-known` is `simple` with texts that come again.
     #[arg(long, value_delimiter = ',', default_value = "simple,extended,prepared")]
     modes: Vec<String>,
     /// Rows of the streamed result; 0 leaves streaming out.

@@ -115,7 +115,9 @@ pub struct Dependence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
-    /// Whether a value exists: UNIQUE, PRIMARY KEY, a unique index.
+    /// Whether a value exists: PRIMARY KEY, checked at once. Other columns of the table depend on it.
+    Primary,
+    /// Whether a value exists: UNIQUE, a unique index, a key that is checked later.
     Unique,
     /// Whether a conflicting value exists: EXCLUDE.
     Exclusion,

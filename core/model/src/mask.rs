@@ -44,9 +44,13 @@ impl ColumnMasks {
         self.by_relation.get(schema)?.get(relation)
     }
 
-    /// Lets the column be compared with values that the principal gives, as it is and not as it is shown.
-    pub fn let_match(&mut self, column: ColumnRef) {
-        self.matched.insert(column);
+    /// Says whether the column may be compared with values that the principal gives, as it is and not as it is shown.
+    pub fn let_match(&mut self, column: ColumnRef, may: bool) {
+        if may {
+            self.matched.insert(column);
+        } else {
+            self.matched.remove(&column);
+        }
     }
 
     /// Whether [`Self::let_match`] was said of the column.

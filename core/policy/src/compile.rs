@@ -108,6 +108,7 @@ pub struct Policies {
     pub(crate) forbids_calls: bool,
     wants_estimates: bool,
     counts_usage: bool,
+    looks_at_time: bool,
 }
 
 impl Policies {
@@ -129,6 +130,7 @@ impl Policies {
             forbids_calls: false,
             wants_estimates: false,
             counts_usage: false,
+            looks_at_time: false,
         };
         let validator = match Schema::from_cedarschema_str(SCHEMA) {
             Ok((schema, _)) => Validator::new(schema),
@@ -171,12 +173,20 @@ impl Policies {
         self.masks_by_tag
     }
 
+    /// Whether a rule may look at the time, so that its answer can change by itself.
+    #[must_use]
+    pub fn looks_at_time(&self) -> bool {
+        self.looks_at_time
+    }
+
     /// Reads the rules' text, so that a doubt means yes.
     fn note_wants(&mut self) {
         let says = |word: &str| self.set.policies().any(|p| p.to_string().contains(word));
         let hourly = self.rules.values().any(|rule| rule.limits.is_hourly());
         self.counts_usage = hourly || says("_last_hour");
         self.wants_estimates = says("rows_expected");
+        let timed = |p: &Policy| words(&p.to_string()).any(|w| TIME_WORDS.contains(&w));
+        self.looks_at_time = self.set.policies().any(timed);
         let forbids = |p: &Policy| p.effect() == Effect::Forbid && covers(p, "Call");
         self.forbids_calls = self.set.policies().any(forbids);
         let matches = |p: &Policy| p.effect() == Effect::Permit && covers(p, MATCH);
@@ -229,6 +239,13 @@ impl Policies {
         self.rules.insert(id, rule);
         Ok(())
     }
+}
+
+/// The attributes of a context that change by themselves.
+const TIME_WORDS: [&str; 3] = ["now", "hour", "weekday"];
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
 /// Whether `policy` cannot tell two columns with the same tag apart. Reads the text, so that a doubt means no.

@@ -211,6 +211,32 @@ fn matching_is_permitted_by_tag_for_everyone_in_the_chain() {
     assert_eq!(matched(&people, &danas_agent()), (false, false), "the agent itself may not");
     let all = with_pack(r#"permit (principal, action == Action::"Match", resource);"#);
     assert_eq!(matched(&all, &danas_agent()), (true, true));
+    // A column with two tags is matched where both may be, and hides what both hide.
+    let twice = |rules: &str| {
+        let p = with_pack(rules);
+        let actor = dana();
+        let database = database("prod");
+        let subject = Subject { actor: &actor, database: &database, epoch: Epoch(7) };
+        let tags = [
+            sensitivity("customers", "ssn", "pii.email"),
+            sensitivity("customers", "ssn", "pii.national_id"),
+        ];
+        let reversed = [tags[1].clone(), tags[0].clone()];
+        [tags, reversed].map(|tags| {
+            let masks = p.masks(&subject, &request(), &tags).expect("masks");
+            let kind =
+                format!("{:?}", masks.relation("public", "customers").expect("masked")["ssn"].kind);
+            (masks.may_match(&tags[0].column), kind)
+        })
+    };
+    let by_one = r#"permit (principal, action == Action::"Match", resource) when { resource.tag == "pii.email" };
+        @mask("hash") forbid (principal, action == Action::"Unmasked", resource) when { resource.tag == "pii.email" };"#;
+    assert_eq!(twice(by_one), [(false, "Redact".to_owned()), (false, "Redact".to_owned())]);
+    assert!(
+        twice(r#"permit (principal, action == Action::"Match", resource);"#)
+            .iter()
+            .all(|(may, _)| *may)
+    );
     // Columns of one tag with different answers.
     let one = with_pack(
         r#"permit (principal, action == Action::"Match", resource) when { resource.name == "email" };"#,
@@ -226,6 +252,18 @@ fn the_strongest_mask_of_the_chain_wins() {
     assert!(masked(&p, &dana()).contains("customers.ssn Redact"));
     assert!(masked(&p, &danas_agent()).contains("customers.ssn Null"));
     assert!(masked(&p, &danas_agent()).contains("customers.email Redact"));
+}
+
+#[test]
+fn rules_that_look_at_the_time_are_known() {
+    assert!(!pack().looks_at_time());
+    for timed in [
+        r#"forbid (principal, action == Action::"Read", resource) when { context.hour > 20 };"#,
+        r#"forbid (principal, action == Action::"Read", resource) when { context["weekday"] == 7 };"#,
+        r#"forbid (principal, action == Action::"Read", resource) unless { context . now < 5 };"#,
+    ] {
+        assert!(with_pack(timed).looks_at_time(), "{timed}");
+    }
 }
 
 #[test]

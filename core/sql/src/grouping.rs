@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
-use writ_model::Relation;
 use writ_model::behind::KeyKind;
+use writ_model::{Relation, RelationKind};
 
 use crate::children::{Children, Visitor, descend};
-use crate::parse;
 use crate::scope::{Entry, Hit, Source};
 use crate::walk::Walk;
+use crate::{mask, parse};
 
 /// Types that have no equality: the server cannot group by them.
 const UNGROUPABLE: [&str; 10] =
@@ -21,7 +21,12 @@ const UNGROUPABLE: [&str; 10] =
 impl Walk<'_> {
     /// Adds to GROUP BY what depends on a key that is in it.
     pub(crate) fn group_dependents(&self, select: &mut pb::SelectStmt) {
-        if self.masks.is_none() || select.group_clause.is_empty() {
+        let sets = |item: &Node| matches!(item.node, Some(NodeEnum::GroupingSet(_)));
+        // A column of a set is NULL in the rows of the others: none may be added to all of them.
+        if self.masks.is_none()
+            || select.group_clause.is_empty()
+            || select.group_clause.iter().any(sets)
+        {
             return;
         }
         let Some(level) = self.levels.last() else { return };
@@ -32,7 +37,7 @@ impl Walk<'_> {
                 .iter()
                 .filter_map(|item| real(&level.entries, entry, item))
                 .collect();
-            if !self.has_key_in(relation, &grouped) {
+            if !self.has_key_in(entry, relation, &grouped) {
                 continue;
             }
             let mut used = Used { entries: &level.entries, entry, columns: BTreeSet::new() };
@@ -40,7 +45,7 @@ impl Walk<'_> {
             let missing = relation.columns.iter().enumerate().filter(|(_, column)| {
                 used.columns.contains(&column.name)
                     && !grouped.contains(&column.name)
-                    && !UNGROUPABLE.contains(&column.type_name.as_str())
+                    && !UNGROUPABLE.contains(&element(&column.type_name))
             });
             let added: Vec<Node> = missing
                 .map(|(at, column)| {
@@ -58,13 +63,21 @@ impl Walk<'_> {
         self.catalog.relation(schema, name).filter(|found| found.definition.is_none())
     }
 
-    fn has_key_in(&self, relation: &Relation, grouped: &BTreeSet<String>) -> bool {
+    /// Whether the primary key is grouped by as it is, and no row of another table stands among those of this one.
+    fn has_key_in(&self, entry: &Entry, relation: &Relation, grouped: &BTreeSet<String>) -> bool {
+        let Some(masks) = self.masks else { return false };
+        let only = matches!(entry.source, Source::Relation { only: true, .. });
+        let partitioned = relation.kind == RelationKind::PartitionedTable;
+        if !only && !partitioned && !self.catalog.children(relation.oid).is_empty() {
+            return false;
+        }
+        let masked = mask::of(self.catalog, masks, relation, only);
         let holds = |number: &i16| {
             let column = relation.columns.iter().find(|c| c.number == *number);
-            column.is_some_and(|c| c.not_null && grouped.contains(&c.name))
+            column.is_some_and(|c| grouped.contains(&c.name) && !masked.contains_key(&c.name))
         };
         self.catalog.keys(relation.oid).any(|key| {
-            key.kind == KeyKind::Unique
+            key.kind == KeyKind::Primary
                 && key.relation == relation.oid
                 && !key.columns.is_empty()
                 && key.columns.iter().all(holds)
@@ -88,6 +101,11 @@ fn real(entries: &[Rc<Entry>], entry: &Entry, node: &Node) -> Option<String> {
         Hit::Column(real) => Some(real),
         _ => None,
     }
+}
+
+/// The type of an array's elements, and of anything else the type itself.
+fn element(type_name: &str) -> &str {
+    type_name.split_once('[').map_or(type_name, |(element, _)| element)
 }
 
 fn reference(alias: &str, column: &str) -> Node {

@@ -15,27 +15,51 @@ use crate::{kinds, mask, parse};
 /// The longest list of `IN (…)` that is matched.
 const VALUES_MAX: usize = 1_000;
 
-/// Types whose equality is the server's own and tells nothing but itself.
-const TYPES: [&str; 18] = [
-    "text",
-    "character varying",
-    "character",
-    "bpchar",
-    "uuid",
-    "smallint",
-    "integer",
-    "bigint",
-    "numeric",
-    "date",
-    "timestamp",
-    "timestamp without time zone",
-    "timestamp with time zone",
-    "bytea",
-    "inet",
-    "macaddr",
-    "boolean",
-    "oid",
+/// A type whose equality is the server's own and tells nothing but itself.
+struct Comparable {
+    /// The types of columns, as `format_type` prints them without modifiers.
+    columns: &'static [&'static str],
+    /// What the value is made before it is compared: then nothing is made of the column, and no error can quote it.
+    as_type: &'static str,
+    /// The types that a value may be cast to in the text: others would be another comparison.
+    casts: &'static [&'static str],
+    /// Whether a constant with a fraction is a value of the type.
+    fractions: bool,
+}
+
+const fn comparable(
+    columns: &'static [&'static str],
+    as_type: &'static str,
+    casts: &'static [&'static str],
+) -> Comparable {
+    Comparable { columns, as_type, casts, fractions: false }
+}
+
+const TYPES: [Comparable; 13] = [
+    comparable(&["text", "character varying"], "text", &["text", "varchar"]),
+    comparable(&["character", "bpchar"], "bpchar", &["text", "varchar", "bpchar"]),
+    comparable(&["uuid"], "uuid", &["uuid", "text", "varchar"]),
+    comparable(&["smallint", "integer", "bigint"], "int8", &["int2", "int4", "int8"]),
+    Comparable {
+        columns: &["numeric"],
+        as_type: "numeric",
+        casts: &["numeric", "int2", "int4", "int8"],
+        fractions: true,
+    },
+    comparable(&["date"], "date", &["date", "text", "varchar"]),
+    comparable(&["timestamp", "timestamp without time zone"], "timestamp", &["timestamp"]),
+    comparable(&["timestamp with time zone"], "timestamptz", &["timestamptz"]),
+    comparable(&["bytea"], "bytea", &["bytea"]),
+    comparable(&["inet"], "inet", &["inet"]),
+    comparable(&["macaddr"], "macaddr", &["macaddr"]),
+    comparable(&["boolean"], "bool", &["bool"]),
+    comparable(&["oid"], "oid", &["oid"]),
 ];
+
+fn comparable_type(type_name: &str) -> Option<&'static Comparable> {
+    let base = kinds::split_type(type_name).0;
+    TYPES.iter().find(|comparable| comparable.columns.contains(&base))
+}
 
 /// A condition on a column that may be matched.
 struct Matched {
@@ -98,23 +122,26 @@ impl Walk<'_> {
             return None;
         }
         let (left, right) = (compared.lexpr.as_deref()?, compared.rexpr.as_deref()?);
-        let (column, value) = match is_fixed(left) {
-            true => (right, left),
-            false => (left, right),
-        };
-        let (entry, name) = self.matchable(column)?;
+        let turned = compared.kind() == K::AexprOp && is_fixed(left);
+        let (column, value) = if turned { (right, left) } else { (left, right) };
+        let (entry, name, comparable) = self.matchable(column)?;
         let alias = entry.alias.clone();
         // In a subselect the column stands alone; a change's condition sees other relations too.
         let qualifier = entry.target.then_some(alias.as_str());
-        let equal = |kind, value: &Node| comparison(kind, qualifier, &name, value);
+        let equal = |value: &Node| {
+            let one = comparable.fits(value).then(|| cast(value, comparable.as_type))?;
+            Some(comparison(K::AexprOp, qualifier, &name, one))
+        };
         let condition = match (compared.kind(), &value.node) {
-            (K::AexprOp, _) if is_fixed(value) => equal(K::AexprOp, value),
-            (K::AexprOpAny, _) if is_fixed(value) && !is_fixed(left) => equal(K::AexprOpAny, value),
-            (K::AexprIn, Some(NodeEnum::List(list)))
-                if list.items.len() <= VALUES_MAX && list.items.iter().all(is_fixed) =>
-            {
-                let each = list.items.iter().map(|item| equal(K::AexprOp, item)).collect();
-                joined(pb::BoolExprType::OrExpr, each)?
+            (K::AexprOp, _) => equal(value)?,
+            // An array that is not in the text could hold every value there is: that would be a range.
+            (K::AexprOpAny, _) if listed(value)? <= VALUES_MAX => {
+                let all = cast(value, &format!("{}[]", comparable.as_type));
+                comparison(K::AexprOpAny, qualifier, &name, all)
+            }
+            (K::AexprIn, Some(NodeEnum::List(list))) if list.items.len() <= VALUES_MAX => {
+                let each: Option<Vec<Node>> = list.items.iter().map(equal).collect();
+                joined(pb::BoolExprType::OrExpr, each?)?
             }
             _ => return None,
         };
@@ -122,7 +149,7 @@ impl Walk<'_> {
     }
 
     /// The entry of this level and its real column that `node` names, where that column is masked and may be matched.
-    fn matchable(&self, node: &Node) -> Option<(&Entry, String)> {
+    fn matchable(&self, node: &Node) -> Option<(&Entry, String, &'static Comparable)> {
         let Some(NodeEnum::ColumnRef(column)) = &node.node else { return None };
         let fields: Option<Vec<&str>> = column.fields.iter().map(parse::string).collect();
         let entries = &self.levels.last()?.entries;
@@ -145,12 +172,12 @@ impl Walk<'_> {
         }
         let Source::Relation { schema, name, only, .. } = &entry.source else { return None };
         let relation = self.catalog.relation(schema, name)?;
-        self.may_match(relation, &real, *only).then_some((entry, real))
+        let comparable = comparable_type(&relation.column(&real)?.type_name)?;
+        self.may_match(relation, &real, *only).then_some((entry, real, comparable))
     }
 
     fn may_match(&self, relation: &Relation, column: &str, only: bool) -> bool {
         let Some(masks) = self.masks else { return false };
-        let known = relation.column(column).is_some_and(|c| is_matchable_type(&c.type_name));
         let sanctioned = |member: &&Relation| {
             let masked = masks
                 .relation(&member.schema, &member.name)
@@ -162,8 +189,7 @@ impl Walk<'_> {
             };
             !masked || masks.may_match(&reference)
         };
-        known
-            && relation.definition.is_none()
+        relation.definition.is_none()
             && mask::of(self.catalog, masks, relation, only).contains_key(column)
             && family(self.catalog, relation, only).iter().all(sanctioned)
     }
@@ -188,8 +214,59 @@ fn is_fixed(node: &Node) -> bool {
     }
 }
 
-fn is_matchable_type(type_name: &str) -> bool {
-    TYPES.contains(&kinds::split_type(type_name).0)
+impl Comparable {
+    /// Whether `value` is one that can be made this type without being another afterwards.
+    fn fits(&self, value: &Node) -> bool {
+        use pb::a_const::Val;
+        match &value.node {
+            Some(NodeEnum::ParamRef(_)) => true,
+            Some(NodeEnum::AConst(constant)) => match &constant.val {
+                Some(Val::Fval(_)) => self.fractions,
+                Some(_) => true,
+                None => !constant.isnull,
+            },
+            Some(NodeEnum::TypeCast(cast)) => {
+                let names = cast.type_name.as_ref().map(|t| parse::strings(&t.names));
+                let server = match names.as_deref() {
+                    Some([schema, name]) if schema == "pg_catalog" => Some(name),
+                    Some([name]) => Some(name),
+                    _ => None,
+                };
+                let scalar = cast.type_name.as_ref().is_some_and(|t| t.array_bounds.is_empty());
+                scalar
+                    && server.is_some_and(|name| self.casts.contains(&name.as_str()))
+                    && cast.arg.as_deref().is_some_and(|arg| self.fits(arg))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How many elements an array has that is written as a constant, at most.
+fn listed(value: &Node) -> Option<usize> {
+    parse::constant(value).map(|text| text.matches(',').count() + 1)
+}
+
+/// `value` as a type of the server's own.
+fn cast(value: &Node, type_name: &str) -> Node {
+    let (element, array) = match type_name.strip_suffix("[]") {
+        Some(element) => (element, true),
+        None => (type_name, false),
+    };
+    let unbounded = Node { node: Some(NodeEnum::Integer(pb::Integer { ival: -1 })) };
+    let type_name = pb::TypeName {
+        names: vec![text("pg_catalog"), text(element)],
+        typemod: -1,
+        array_bounds: if array { vec![unbounded] } else { Vec::new() },
+        ..pb::TypeName::default()
+    };
+    let arg = Some(Box::new(value.clone()));
+    let cast = pb::TypeCast { arg, type_name: Some(type_name), location: 0 };
+    Node { node: Some(NodeEnum::TypeCast(Box::new(cast))) }
+}
+
+fn text(text: &str) -> Node {
+    Node { node: Some(NodeEnum::String(pb::String { sval: text.to_owned() })) }
 }
 
 /// The parts of a condition that all have to hold.
@@ -214,16 +291,14 @@ fn joined(how: pb::BoolExprType, mut parts: Vec<Node>) -> Option<Node> {
     Some(Node { node: Some(NodeEnum::BoolExpr(Box::new(all))) })
 }
 
-fn comparison(kind: pb::AExprKind, qualifier: Option<&str>, column: &str, value: &Node) -> Node {
-    let text =
-        |text: &str| Node { node: Some(NodeEnum::String(pb::String { sval: text.to_owned() })) };
+fn comparison(kind: pb::AExprKind, qualifier: Option<&str>, column: &str, value: Node) -> Node {
     let fields = qualifier.into_iter().chain([column]).map(text).collect();
     let column = NodeEnum::ColumnRef(pb::ColumnRef { fields, location: 0 });
     let compared = pb::AExpr {
         kind: kind.into(),
         name: vec![text("pg_catalog"), text("=")],
         lexpr: Some(Box::new(Node { node: Some(column) })),
-        rexpr: Some(Box::new(value.clone())),
+        rexpr: Some(Box::new(value)),
         ..pb::AExpr::default()
     };
     Node { node: Some(NodeEnum::AExpr(Box::new(compared))) }

@@ -51,7 +51,7 @@ fn asks(
     });
     let given = |columns: &[&str]| columns.iter().any(|c| write.columns.contains(*c));
     match key.kind {
-        KeyKind::Unique | KeyKind::Exclusion => {
+        KeyKind::Primary | KeyKind::Unique | KeyKind::Exclusion => {
             stores && given(&own) && any_masked(catalog, masks, key.relation, &own)
         }
         KeyKind::Check => {

@@ -18,10 +18,20 @@ const VALUE_BYTES_MIN: usize = 6;
 /// The first oid that the server gives to what users make.
 const FIRST_USER_OID: u32 = 16_384;
 /// `jsonb` in binary begins with a byte that is no text; the detectors step over it.
-const JSON_TYPES: [u32; 4] = [114, 199, 3802, 3807];
-/// `"char"`, `name`, `text`, `xml`, `unknown`, `bpchar`, `varchar`, `record`, and arrays of them.
-const TEXT_TYPES: [u32; 15] =
-    [18, 19, 25, 142, 143, 705, 1002, 1003, 1009, 1014, 1015, 1042, 1043, 2249, 2287];
+const JSON_TYPES: [u32; 2] = [114, 3802];
+/// Numbers, dates, times, booleans, oids, UUIDs and bytes: another value in their place would be none of the type.
+const UNSCREENED_TYPES: [u32; 19] = [
+    16, 17, 20, 21, 23, 26, 600, 700, 701, 790, 1082, 1083, 1114, 1184, 1186, 1266, 1560, 1700,
+    2950,
+];
+/// Types that are made of others, whose lengths stand between them in binary: `record`, and arrays of texts and JSON.
+const RECORD_TYPE: u32 = 2249;
+const ARRAY_TYPES: [u32; 9] = [143, 199, 1002, 1003, 1009, 1014, 1015, 1041, 3807];
+/// The format code of binary values.
+const BINARY: u16 = 1;
+/// What a binary COPY begins with: signature, flags and the length of what may follow them.
+const COPY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+const COPY_HEADER_BYTES: usize = 19;
 
 /// Finds sensitive values inside of bytes.
 pub trait Detect: Send + Sync {
@@ -67,6 +77,10 @@ enum Look {
     Not,
     Text,
     Json,
+    /// The elements of a binary array.
+    Elements,
+    /// The fields of a binary record.
+    Fields,
 }
 
 /// The columns of one result.
@@ -95,13 +109,18 @@ fn columns(screen: &Screen, description: &[u8]) -> Option<Vec<Look>> {
         let table = u32::from_be_bytes(frame::take_array(&mut rest)?);
         let column = i16::from_be_bytes(frame::take_array(&mut rest)?);
         let kind = u32::from_be_bytes(frame::take_array(&mut rest)?);
-        // Size, modifier, format.
-        frame::take_array::<8>(&mut rest)?;
+        // Size and modifier.
+        frame::take_array::<6>(&mut rest)?;
+        let binary = u16::from_be_bytes(frame::take_array(&mut rest)?) == BINARY;
         columns.push(match kind {
             _ if !screen.covers(table, column) => Look::Not,
+            kind if UNSCREENED_TYPES.contains(&kind) => Look::Not,
             kind if JSON_TYPES.contains(&kind) => Look::Json,
-            kind if TEXT_TYPES.contains(&kind) || kind >= FIRST_USER_OID => Look::Text,
-            _ => Look::Not,
+            kind if binary && ARRAY_TYPES.contains(&kind) => Look::Elements,
+            RECORD_TYPE if binary => Look::Fields,
+            // Of a type that people made nobody knows how it looks in binary: a row's own type looks like a record.
+            kind if binary && kind >= FIRST_USER_OID => Look::Fields,
+            _ => Look::Text,
         });
     }
     Some(columns)
@@ -132,12 +151,59 @@ pub fn row(row: &mut [u8], plan: &Plan, screen: &Screen, detect: &dyn Detect) ->
 }
 
 /// Hides what may not be seen in a whole CopyData message: columns are not told apart.
-pub fn copied(message: &mut [u8], screen: &Screen, detect: &dyn Detect) -> u64 {
+pub fn copied(message: &mut [u8], binary: bool, screen: &Screen, detect: &dyn Detect) -> u64 {
     let body = message.get_mut(HEADER_BYTES..).unwrap_or_default();
-    u64::from(hide(body, Look::Text, screen, detect))
+    if !binary {
+        return u64::from(hide(body, Look::Text, screen, detect));
+    }
+    let header = if body.starts_with(COPY_SIGNATURE) { COPY_HEADER_BYTES } else { 0 };
+    // The number of fields comes first.
+    parts(body, header + 2, 0, screen, detect)
+}
+
+/// Hides what may not be seen in parts that each have their length, and `before` bytes in front of it.
+fn parts(
+    value: &mut [u8],
+    from: usize,
+    before: usize,
+    screen: &Screen,
+    detect: &dyn Detect,
+) -> u64 {
+    let mut changed = 0;
+    let mut at = from;
+    loop {
+        let start = at.saturating_add(before);
+        let Some(Ok(length)) = value.get(start..start.saturating_add(4)).map(<[u8; 4]>::try_from)
+        else {
+            return changed;
+        };
+        at = start + 4;
+        // -1: NULL.
+        let Ok(length) = usize::try_from(i32::from_be_bytes(length)) else { continue };
+        if let Some(part) = value.get_mut(at..at.saturating_add(length)) {
+            changed += u64::from(hide(part, Look::Text, screen, detect));
+        }
+        at = at.saturating_add(length);
+    }
+}
+
+/// Where the elements of a binary array begin: behind dimensions, flags, type, and two numbers for each dimension.
+fn elements_at(value: &[u8]) -> usize {
+    let dimensions = value.first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    usize::try_from(dimensions).unwrap_or(usize::MAX).saturating_mul(8).saturating_add(12)
 }
 
 fn hide(value: &mut [u8], look: Look, screen: &Screen, detect: &dyn Detect) -> bool {
+    match look {
+        Look::Not => return false,
+        Look::Elements => {
+            let from = elements_at(value);
+            return parts(value, from, 0, screen, detect) > 0;
+        }
+        // The number of fields, and before each its type.
+        Look::Fields => return parts(value, 4, 4, screen, detect) > 0,
+        Look::Text | Look::Json => {}
+    }
     if value.len() < VALUE_BYTES_MIN {
         return false;
     }
@@ -148,16 +214,42 @@ fn hide(value: &mut [u8], look: Look, screen: &Screen, detect: &dyn Detect) -> b
         }
     });
     for find in &finds {
-        for byte in value.get_mut(find.clone()).unwrap_or_default() {
-            *byte = match *byte {
-                // A number in JSON has to stay one.
-                b'0'..=b'9' if look == Look::Json => b'1',
-                b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | 0x80.. => b'*',
-                other => other,
-            };
+        let found = value.get_mut(find.clone()).unwrap_or_default();
+        match look {
+            Look::Json => hide_json(found),
+            _ => found.iter_mut().for_each(|byte| *byte = hidden(*byte, b'*')),
         }
     }
     !finds.is_empty()
+}
+
+fn hidden(byte: u8, digit: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => digit,
+        b'a'..=b'z' | b'A'..=b'Z' | 0x80.. => b'*',
+        other => other,
+    }
+}
+
+/// In JSON a number has to stay one, an escape an escape, and what follows the string itself.
+fn hide_json(found: &mut [u8]) {
+    let mut kept = 0;
+    let mut escapes = false;
+    for byte in found {
+        match *byte {
+            // The rest of `\uXXXX` are digits of any sort: those it keeps.
+            b'u' if escapes => kept = 4,
+            _ if escapes => {}
+            b'"' => return,
+            _ if kept > 0 => kept -= 1,
+            b'\\' => {
+                escapes = true;
+                continue;
+            }
+            other => *byte = hidden(other, b'1'),
+        }
+        escapes = false;
+    }
 }
 
 #[cfg(test)]
@@ -256,8 +348,50 @@ mod tests {
         assert_eq!(row(&mut message, &plan, &screen, &words()), 1);
         assert_eq!(message, data(&[Some("SECRETS ***")]));
         let mut copy = b"d\0\0\0\x10SECRETS\t9992\n".to_vec();
-        assert_eq!(copied(&mut copy, &screen, &words()), 1);
+        assert_eq!(copied(&mut copy, false, &screen, &words()), 1);
         assert_eq!(copy, b"d\0\0\0\x10SECRETS\t****\n");
+    }
+
+    fn sized(value: &[u8]) -> Vec<u8> {
+        let length = i32::try_from(value.len()).expect("short").to_be_bytes();
+        [&length[..], value].concat()
+    }
+
+    #[test]
+    fn the_lengths_inside_of_binary_values_stay() {
+        // The last byte of the length, 0x53, is an S: it must not be taken for a letter of what follows.
+        let long = format!("SECRETS {}", "x".repeat(0x53 - 8));
+        let hidden = long.replace("SECRETS", "*******");
+        let array = |value: &str| {
+            let head = [1_u32, 0, 25, 2, 1].map(u32::to_be_bytes).concat();
+            [head, sized(value.as_bytes()), vec![255; 4]].concat()
+        };
+        let record = |value: &str| {
+            let head = [1_u32, 25].map(u32::to_be_bytes).concat();
+            [head, sized(value.as_bytes())].concat()
+        };
+        let screen = screen(&[0]);
+        let mut value = array(&long);
+        assert!(hide(&mut value, Look::Elements, &screen, &words()));
+        assert_eq!(value, array(&hidden));
+        let mut value = record(&long);
+        assert!(hide(&mut value, Look::Fields, &screen, &words()));
+        assert_eq!(value, record(&hidden));
+        for (head, field) in
+            [(&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x01"[..], &long), (b"\0\x01", &long)]
+        {
+            let copy = |value: &str| [b"d\0\0\0\0", head, &sized(value.as_bytes())].concat();
+            let mut message = copy(field);
+            assert_eq!(copied(&mut message, true, &screen, &words()), 1);
+            assert_eq!(message, copy(&hidden));
+        }
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let mut text = *br#"9991\n9\u00e92 "a": true"#;
+        hide_json(&mut text);
+        assert_eq!(String::from_utf8_lossy(&text), r#"1111\n1\u00e91 "a": true"#);
     }
 
     #[test]

@@ -1,182 +1,8 @@
 //! The gate with the default pack: what a developer, an administrator, an agent and an auditor may do in production.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+mod gates;
 
-use writ_edge_core::policy_gate::sensitivity::KnownColumns;
-use writ_edge_core::policy_gate::state::DatabaseState;
-use writ_edge_core::policy_gate::{Client, Current, PolicyGate};
-use writ_edge_core::{Gate, SessionNames};
-use writ_model::catalog::{Function, Volatility};
-use writ_model::config::{
-    ClassificationSource, ColumnClassification, CredentialRef, Database, EdgeConfig, Environment,
-    PolicyFile, UpstreamTls, WhenStale,
-};
-use writ_model::{
-    Catalog, Column, ColumnRef, DurationMs, Epoch, Principal, Relation, RelationKind, Timestamp,
-    Verdict,
-};
-use writ_policy::Policies;
-
-const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
-
-struct Fixed(Arc<DatabaseState>, Timestamp);
-
-impl Current for Fixed {
-    fn state(&self) -> Option<Arc<DatabaseState>> {
-        Some(Arc::clone(&self.0))
-    }
-    fn last_heard(&self) -> Timestamp {
-        self.1
-    }
-}
-
-fn principal(id: &str, groups: &[&str], behind: Option<&str>) -> Principal {
-    Principal {
-        id: id.parse().expect("id"),
-        display_name: id.into(),
-        groups: groups.iter().map(|g| g.parse().expect("group")).collect(),
-        on_behalf_of: behind.map(|b| b.parse().expect("id")),
-        disabled: false,
-    }
-}
-
-fn table(oid: u32, name: &str, columns: &[(&str, &str, char)]) -> Relation {
-    Relation {
-        oid,
-        schema: "public".into(),
-        name: name.into(),
-        kind: RelationKind::Table,
-        owner: "app".into(),
-        columns: columns
-            .iter()
-            .enumerate()
-            .map(|(at, (name, type_name, category))| Column {
-                number: i16::try_from(at + 1).expect("small"),
-                name: (*name).into(),
-                type_name: (*type_name).into(),
-                type_category: *category,
-                not_null: false,
-                generated: false,
-            })
-            .collect(),
-        definition: None,
-        parents: vec![],
-        has_triggers: false,
-        row_security: false,
-        row_estimate: 10.0,
-    }
-}
-
-fn classified(relation: &str, column: &str, tag: Option<&str>) -> ColumnClassification {
-    ColumnClassification {
-        column: ColumnRef {
-            schema: "public".into(),
-            relation: relation.into(),
-            column: column.into(),
-        },
-        tag: tag.map(|t| t.parse().expect("tag")),
-        confidence_percent: 99,
-        reason: String::new(),
-        source: ClassificationSource::Detected,
-    }
-}
-
-fn state() -> Arc<DatabaseState> {
-    state_with(&[])
-}
-
-fn state_with(files: &[PolicyFile]) -> Arc<DatabaseState> {
-    let catalog = Catalog::new(
-        150_000,
-        vec![
-            table(20_000, "customers", &[("id", "integer", 'N'), ("ssn", "text", 'S')]),
-            table(20_001, "orders", &[("id", "integer", 'N'), ("status", "text", 'S')]),
-        ],
-        vec![Function {
-            oid: 20_100,
-            schema: "public".into(),
-            name: "my_function".into(),
-            language: "plpgsql".into(),
-            volatility: Volatility::Volatile,
-            security_definer: false,
-        }],
-    );
-    let found = [
-        classified("customers", "id", None),
-        classified("customers", "ssn", Some("pii.national_id")),
-        classified("orders", "id", None),
-        classified("orders", "status", None),
-    ];
-    let database = Database {
-        name: "shop".parse().expect("name"),
-        environment: "prod".parse().expect("name"),
-        owner: "shop team".into(),
-        tags: BTreeMap::new(),
-        host: "localhost".into(),
-        port: 5432,
-        dbname: "shop".into(),
-        username: "app".into(),
-        credential: CredentialRef::None,
-        tls: UpstreamTls::Disable,
-    };
-    let principals = [
-        principal("user:dana", &["developers"], None),
-        principal("user:ada", &["admins"], None),
-        principal("user:audrey", &["auditors"], None),
-        principal("agent:copilot", &[], Some("user:dana")),
-        principal("agent:helper", &[], Some("user:ada")),
-    ];
-    let config = EdgeConfig {
-        epoch: Epoch(7),
-        environment: Some(Environment {
-            name: "prod".parse().expect("name"),
-            staleness_max: DurationMs(60_000),
-            when_stale: WhenStale::ReadOnly,
-        }),
-        principals: principals.into_iter().map(|p| (p.id.clone(), p)).collect(),
-        groups: BTreeSet::new(),
-        databases: BTreeMap::from([(database.name.clone(), database.clone())]),
-        ..EdgeConfig::default()
-    };
-    let policies = Policies::compile(&writ_policy::with_default_pack(files)).expect("policies");
-    let known = KnownColumns::new(&[], &found);
-    Arc::new(DatabaseState::new(
-        Arc::new(config),
-        Arc::new(policies),
-        database,
-        Arc::new(catalog),
-        known,
-    ))
-}
-
-fn try_gate(who: &str, heard: Timestamp) -> Result<PolicyGate, writ_model::Denial> {
-    gate_on(state(), who, heard)
-}
-
-fn gate_on(
-    state: Arc<DatabaseState>,
-    who: &str,
-    heard: Timestamp,
-) -> Result<PolicyGate, writ_model::Denial> {
-    let client = Client {
-        principal: who.parse().expect("id"),
-        address: None,
-        application_name: "psql".into(),
-    };
-    let names = SessionNames {
-        role: "app".into(),
-        search_path: vec!["pg_catalog".into(), "public".into()],
-        temp_relations: vec![],
-        temp_active: vec![],
-        standard_conforming_strings: true,
-    };
-    PolicyGate::connect(Arc::new(Fixed(state, heard)), client, names, NOW)
-}
-
-fn gate(who: &str) -> PolicyGate {
-    try_gate(who, NOW).expect("may connect")
-}
+use gates::*;
 
 fn verdict(who: &str, text: &str) -> String {
     let ruling = gate(who).rule(text.as_bytes(), NOW);
@@ -266,6 +92,28 @@ fn past_its_bound_a_stale_edge_only_reads() {
 }
 
 #[test]
+fn other_names_do_not_end_what_a_stale_edge_may_not() {
+    let state = state();
+    let write = b"INSERT INTO orders VALUES (1, 'x')";
+    // Someone decided it in time; what that scope remembers is for those who hear the control plane.
+    let mut fresh = gate_on(Arc::clone(&state), "user:dana", NOW).expect("may connect");
+    fresh.refresh(NOW).expect("still there");
+    for _ in 0..2 {
+        assert!(matches!(fresh.rule(write, NOW).decision.verdict, Verdict::Allow), "control");
+    }
+    let long_ago = Timestamp(NOW.0 - 61_000_000);
+    let mut stale = gate_on(state, "user:dana", long_ago).expect("may connect");
+    stale.refresh(NOW).expect("still there");
+    let names = stale.names().clone();
+    stale.set_names(SessionNames { role: "other".into(), ..names.clone() });
+    stale.set_names(names);
+    stale.refresh(NOW).expect("still there");
+    assert_eq!(stale.rule(write, NOW).sqlstate.0, "58000");
+    // And what it refused is remembered nowhere else.
+    assert!(matches!(fresh.rule(write, NOW).decision.verdict, Verdict::Allow));
+}
+
+#[test]
 fn a_text_that_comes_again_is_decided_no_more() {
     let mut gate = gate("user:dana");
     let text = b"SELECT * FROM orders";
@@ -277,8 +125,25 @@ fn a_text_that_comes_again_is_decided_no_more() {
 }
 
 #[test]
+fn where_no_rule_looks_at_the_time_decisions_last() {
+    let text = b"SELECT * FROM orders";
+    let lasts = |mut gate: PolicyGate| {
+        let _seen = gate.rule(text, NOW);
+        let before = gate.rule(text, NOW);
+        let later = Timestamp(NOW.0 + 30_000_000);
+        gate.refresh(later).expect("still there");
+        Arc::ptr_eq(&before, &gate.rule(text, later))
+    };
+    assert!(lasts(gate("user:dana")));
+    assert!(!lasts(gate_with("user:dana", TIMED)), "control");
+}
+
+const TIMED: &str =
+    r#"forbid (principal, action == Action::"Write", resource) when { context.hour > 24 };"#;
+
+#[test]
 fn periods_that_are_over_are_forgotten() {
-    let mut gate = gate("user:dana");
+    let mut gate = gate_with("user:dana", TIMED);
     for seconds in 0..100 {
         gate.refresh(Timestamp(NOW.0 + seconds * 5_000_000)).expect("still there");
         gate.rule(b"SELECT * FROM orders", NOW);
@@ -289,7 +154,8 @@ fn periods_that_are_over_are_forgotten() {
 #[test]
 fn texts_with_the_same_facts_keep_their_own_text() {
     let mut gate = gate("user:dana");
-    for n in 1..50 {
+    // The second time by what was noted of the text, and later by itself.
+    for n in (1..50).chain(1..50).chain(1..50) {
         let text = format!("SELECT status FROM orders WHERE id = {n}");
         let ruling = gate.rule(text.as_bytes(), NOW);
         assert_eq!(ruling.sent(), text.as_bytes());
@@ -335,11 +201,6 @@ fn a_rule_keeps_text_and_binds_out_of_the_record() {
         let (redacted, profile, without) = kept(&mut self::gate("user:dana"), &sql);
         assert!(!redacted && Some(profile) != without, "{sql}");
     }
-}
-
-fn gate_with(who: &str, text: &str) -> PolicyGate {
-    let file = PolicyFile { name: "site.cedar".into(), text: text.into() };
-    gate_on(state_with(&[file]), who, NOW).expect("may connect")
 }
 
 fn rule_of(gate: &mut PolicyGate, text: &str) -> (String, String) {

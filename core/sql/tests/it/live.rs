@@ -5,6 +5,7 @@ use writ_model::mask::ColumnMask;
 use writ_model::{Catalog, ColumnMasks, MaskKind};
 use writ_sql::{Names, Rewrite, SystemColumn, analyze, sensitive_system_columns};
 
+use crate::generate::Generator;
 use crate::leaks::LEAKS;
 use crate::server::Server;
 use crate::shop::masks;
@@ -118,6 +119,52 @@ fn masked_cells_do_not_interfere() {
     let [one, two] = WORLDS.map(|world| answers(&server, world, &originals));
     let told = one.iter().zip(&two).filter(|(a, b)| a != b).count();
     assert!(told * 2 > originals.len(), "only {told} of {} leak unmasked", originals.len());
+}
+
+/// How many generated statements are tried, and from which seed; a longer run sets these.
+const GENERATED: (&str, u64) = ("WRIT_FUZZ_STATEMENTS", 200);
+const SEED: (&str, u64) = ("WRIT_FUZZ_SEED", 1);
+/// So many statements go to the server at once.
+const BATCH: usize = 100;
+
+fn setting((name, default): (&str, u64)) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn generated_statements_do_not_tell_masked_cells_apart() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(SCHEMA), "");
+    let (catalog, masks) = (server.catalog(), masks());
+    let (count, seed) = (setting(GENERATED), setting(SEED));
+    let mut generator = Generator::new(seed);
+    let (mut tried, mut answered, mut leaks_without) = (0, 0, 0);
+    while tried < count {
+        let mut batch: Vec<(String, String)> = Vec::new();
+        while batch.len() < BATCH && tried < count {
+            tried += 1;
+            let text = generator.statement();
+            let analysis = analyze(&text, &catalog, &Names::default());
+            assert!(analysis.facts().opaque.is_empty(), "{text}: {:?}", analysis.facts().opaque);
+            match analysis.rewrite(&catalog, &Names::default(), &masks) {
+                Ok(Rewrite::Text(masked)) => batch.push((text, masked)),
+                Ok(Rewrite::Unchanged) => batch.push((text.clone(), text)),
+                Err(_) => {}
+            }
+        }
+        let (originals, texts): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let [one, two] = WORLDS.map(|world| answers(&server, world, &texts));
+        for ((original, text), (a, b)) in originals.iter().zip(&texts).zip(one.iter().zip(&two)) {
+            assert_eq!(a, b, "seed {seed}\n{original}\n{text}");
+            assert!(!a.contains("CANAR"), "seed {seed}\n{original}\n{text}\n{a}");
+            answered += u64::from(!a.contains("ERROR"));
+        }
+        let [one, two] = WORLDS.map(|world| answers(&server, world, &originals));
+        leaks_without += one.iter().zip(&two).map(|(a, b)| u64::from(a != b)).sum::<u64>();
+    }
+    println!("{tried} statements, {answered} answered, {leaks_without} leak without the rewrite");
+    assert!(answered * 10 > tried * 7, "only {answered} of {tried} are answered");
+    assert!(leaks_without * 10 > tried, "control: only {leaks_without} of {tried} leak");
 }
 
 /// Statements that fail with or without masks, or that the server cannot plan over a subselect.

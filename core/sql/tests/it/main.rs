@@ -1,6 +1,7 @@
 //! Tests of the analysis and the rewrite: by table against a made-up shop, and against a real server.
 
 mod facts;
+mod generate;
 mod guard;
 mod kinds;
 mod leaks;
@@ -12,3 +13,4 @@ mod scripts;
 mod server;
 mod shop;
 mod total;
+mod variants;

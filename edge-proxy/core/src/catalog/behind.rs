@@ -117,6 +117,7 @@ fn trigger_arguments(hex: &str) -> Vec<String> {
 fn key(row: KeyRow) -> Result<Key, CatalogError> {
     let KeyRow(relation, name, kind, columns, referenced, referenced_columns) = row;
     let kind = match kind.as_str() {
+        "p" => KeyKind::Primary,
         "u" => KeyKind::Unique,
         "x" => KeyKind::Exclusion,
         "f" => KeyKind::Foreign,

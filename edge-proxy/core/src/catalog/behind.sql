@@ -149,7 +149,8 @@
           s.there)), '[]'::pg_catalog.json)
       FROM (
         SELECT i.indrelid AS relation, c.relname AS name,
-          CASE WHEN i.indisexclusion THEN 'x' ELSE 'u' END AS kind,
+          CASE WHEN i.indisexclusion THEN 'x'
+            WHEN i.indisprimary AND i.indimmediate AND i.indisvalid THEN 'p' ELSE 'u' END AS kind,
           (SELECT COALESCE(pg_catalog.json_agg(DISTINCT a.looked_at), '[]'::pg_catalog.json) FROM (
             SELECT k.k::pg_catalog.int4 AS looked_at
             FROM pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k

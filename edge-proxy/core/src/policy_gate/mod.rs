@@ -25,8 +25,16 @@ use crate::screen::Detect;
 use sensitivity::sensitive_columns;
 use state::{DatabaseState, Scope, ScopeKey, Sensitive};
 
-/// The longest that a decision is used again, in microseconds: rules may look at the time.
+/// The longest that a decision is used again where rules look at the time or at what was taken lately, in microseconds.
 const DECISION_AGE: i64 = 10_000_000;
+
+/// The period that a decision of this moment is used in. Where no rule looks at the time it has no end.
+fn period(state: &DatabaseState, now: Timestamp) -> i64 {
+    let policies = &state.policies;
+    // What the planner expects changes with the data.
+    let passes = policies.looks_at_time() || policies.counts_usage() || policies.wants_estimates();
+    if passes { now.0.div_euclid(DECISION_AGE) } else { 0 }
+}
 
 /// Where the newest state comes from.
 pub trait Current: Send + Sync {
@@ -69,6 +77,8 @@ pub struct PolicyGate {
     names: SessionNames,
     sql_names: Names,
     key: ScopeKey,
+    /// When the newest configuration was asked for.
+    now: Timestamp,
     scope: Arc<Scope>,
     own: Option<OwnCatalog>,
     stale: Option<WhenStale>,
@@ -100,7 +110,7 @@ impl PolicyGate {
             temp_active: vec![],
             standard_conforming_strings: true,
             read_only: false,
-            period: now.0.div_euclid(DECISION_AGE),
+            period: period(&state, now),
         };
         let (ledger, detect) = (current.ledger(), current.detect());
         let usage = ledger.account(&key.principal, now).last_hour(now);
@@ -114,6 +124,7 @@ impl PolicyGate {
             names: SessionNames::default(),
             sql_names: Names::default(),
             key,
+            now,
             scope,
             own: None,
             stale: None,
@@ -167,6 +178,10 @@ impl PolicyGate {
                 Scope::unshared(self.state.policies.masks(&subject, &context, &own.sensitive.list))
             }
         };
+        if self.stale.is_some() {
+            // E5: nothing decided while stale is shared with fresher times, and nothing of those with it.
+            self.scope = Scope::unshared(self.scope.masks.clone());
+        }
     }
 
     fn catalog(&self) -> &Catalog {
@@ -204,6 +219,7 @@ impl PolicyGate {
             && let Some(known) = self.scope.of_facts(analysis.facts())
             && let Some(ruling) = known.for_text(text)
         {
+            self.scope.note(text.as_bytes(), &known);
             return ruling;
         }
         let mut facts = analysis.facts().clone();
@@ -376,7 +392,8 @@ fn may_connect(
 impl Gate for PolicyGate {
     fn refresh(&mut self, now: Timestamp) -> Result<(), String> {
         let state = self.current.state().ok_or_else(|| database_gone().reason)?;
-        let period = now.0.div_euclid(DECISION_AGE);
+        self.now = now;
+        let period = period(&state, now);
         let stale = self.staleness(now);
         let same_state = Arc::ptr_eq(&state, &self.state);
         if same_state && period == self.key.period && stale == self.stale {
@@ -400,10 +417,6 @@ impl Gate for PolicyGate {
         self.session_limits = limits;
         self.stale = stale;
         self.rescope(now);
-        if self.stale.is_some() {
-            // Nothing decided while stale is shared with fresher times.
-            self.scope = Scope::unshared(self.scope.masks.clone());
-        }
         Ok(())
     }
 
@@ -474,7 +487,7 @@ impl Gate for PolicyGate {
         if names != self.names {
             self.key.set_names(&names);
             self.names = names;
-            self.rescope(Timestamp(self.key.period.saturating_mul(DECISION_AGE)));
+            self.rescope(self.now);
         }
     }
 
@@ -532,7 +545,7 @@ impl Gate for PolicyGate {
                 Some(OwnCatalog { catalog: Arc::new(catalog), sensitive: Sensitive::new(list) })
             }
         };
-        self.rescope(Timestamp(self.key.period.saturating_mul(DECISION_AGE)));
+        self.rescope(self.now);
         Ok(())
     }
 }

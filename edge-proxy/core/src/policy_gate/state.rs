@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use writ_model::config::{Database, EdgeConfig, Environment};
@@ -18,6 +19,12 @@ use crate::gate::{Ruling, SessionNames};
 pub const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The longest text that is remembered, in bytes.
 pub const CACHED_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// What one scope notes of texts whose facts are known, in bytes: they are ruled on without another look at them.
+pub const NOTED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What all scopes of one state note together, in bytes.
+pub const NOTED_BYTES_OF_ALL_MAX: usize = 256 * 1024 * 1024;
+/// What one noted text takes beside itself, in bytes.
+const NOTE_BYTES: usize = 96;
 /// Scopes that one state remembers: principals × roles × search paths.
 const SCOPES_MAX: usize = 4_096;
 
@@ -35,6 +42,7 @@ pub struct DatabaseState {
     pub known: Arc<KnownColumns>,
     sensitive: Sensitive,
     scopes: Mutex<HashMap<ScopeKey, Arc<Scope>>>,
+    noted_bytes: Arc<AtomicUsize>,
 }
 
 /// Sensitive columns, as a list for policy and as a map for records.
@@ -73,6 +81,7 @@ impl DatabaseState {
             known: Arc::new(known),
             sensitive,
             scopes: Mutex::default(),
+            noted_bytes: Arc::default(),
         }
     }
 
@@ -121,7 +130,7 @@ impl DatabaseState {
         }
         let context = key.context(now, usage);
         let masks = self.policies.masks(&self.subject(actor), &context, &self.sensitive.list);
-        let scope = Arc::new(Scope::new(masks));
+        let scope = Arc::new(Scope::new(masks, Arc::clone(&self.noted_bytes)));
         scopes.insert(key, Arc::clone(&scope));
         scope
     }
@@ -179,12 +188,49 @@ const RULING_BYTES: usize = 1_024;
 
 #[derive(Default)]
 struct Rulings {
+    /// Texts that came once, with the ruling on their facts. One that comes again is made whole, where there is room.
+    noted: Noted,
     by_text: HashMap<Box<[u8]>, Arc<Ruling>, ahash::RandomState>,
     /// A decision depends on a text only through its facts: texts that differ in literals share one.
     by_facts: HashMap<Arc<StatementFacts>, Arc<Ruling>, ahash::RandomState>,
     /// The hashes of texts that were seen once, each in the place that it gives.
     seen: Vec<u64>,
     bytes: usize,
+}
+
+/// Exact texts, each with a ruling on another text of exactly the same facts.
+#[derive(Default)]
+struct Noted {
+    texts: HashMap<Box<[u8]>, Arc<Ruling>, ahash::RandomState>,
+    bytes: usize,
+    /// Those of all scopes of the state.
+    of_all: Arc<AtomicUsize>,
+}
+
+impl Noted {
+    fn insert(&mut self, text: &[u8], base: &Arc<Ruling>) {
+        let bytes = text.len() + NOTE_BYTES;
+        let all = self.of_all.load(Ordering::Relaxed);
+        if self.bytes + bytes > NOTED_BYTES_MAX || all + bytes > NOTED_BYTES_OF_ALL_MAX {
+            self.clear();
+        }
+        if self.texts.insert(text.into(), Arc::clone(base)).is_none() {
+            self.bytes += bytes;
+            self.of_all.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.texts.clear();
+        self.of_all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.of_all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Rulings {
@@ -199,25 +245,60 @@ impl Rulings {
     }
 
     fn make_room(&mut self, ruling: &Ruling) {
-        let size = 3 * ruling.text.len() + ruling.profile.len_bytes() + RULING_BYTES;
+        let size = size_of(ruling);
         if self.bytes + size > CACHE_BYTES_MAX {
-            *self = Self::default();
+            // What is noted would keep the rulings on its facts alive.
+            self.noted.clear();
+            self.by_text.clear();
+            self.by_facts.clear();
+            self.bytes = 0;
         }
         self.bytes += size;
     }
+
+    fn keep(&mut self, ruling: &Arc<Ruling>) {
+        self.make_room(ruling);
+        self.by_text.insert(ruling.text.clone(), Arc::clone(ruling));
+    }
+}
+
+/// What a ruling takes with its texts, in bytes.
+fn size_of(ruling: &Ruling) -> usize {
+    3 * ruling.text.len() + ruling.profile.len_bytes() + RULING_BYTES
 }
 
 impl Scope {
-    fn new(masks: Result<ColumnMasks, Denial>) -> Self {
-        Self { masks, hidden: OnceLock::new(), rulings: Mutex::default() }
+    fn new(masks: Result<ColumnMasks, Denial>, of_all: Arc<AtomicUsize>) -> Self {
+        let noted = Noted { texts: HashMap::default(), bytes: 0, of_all };
+        let rulings = Mutex::new(Rulings { noted, ..Rulings::default() });
+        Self { masks, hidden: OnceLock::new(), rulings }
     }
 
     pub(super) fn unshared(masks: Result<ColumnMasks, Denial>) -> Arc<Self> {
-        Arc::new(Self::new(masks))
+        Arc::new(Self::new(masks, Arc::default()))
     }
 
+    /// What was ruled on exactly this text, or on one with exactly the facts that this text was found to have.
     pub(super) fn known(&self, text: &[u8]) -> Option<Arc<Ruling>> {
-        lock(&self.rulings).by_text.get(text).cloned()
+        let rulings = lock(&self.rulings);
+        if let Some(ruling) = rulings.by_text.get(text) {
+            return Some(Arc::clone(ruling));
+        }
+        let base = Arc::clone(rulings.noted.texts.get(text)?);
+        drop(rulings);
+        let ruling = Arc::new(base.for_text(std::str::from_utf8(text).ok()?)?);
+        let mut rulings = lock(&self.rulings);
+        if rulings.bytes + size_of(&ruling) <= CACHE_BYTES_MAX / 2 {
+            rulings.keep(&ruling);
+        }
+        Some(ruling)
+    }
+
+    /// Notes that `text` has the facts that `base` was ruled on.
+    pub(super) fn note(&self, text: &[u8], base: &Arc<Ruling>) {
+        if text.len() <= CACHED_TEXT_BYTES_MAX {
+            lock(&self.rulings).noted.insert(text, base);
+        }
     }
 
     /// What was ruled on a text with exactly these facts.
@@ -228,9 +309,7 @@ impl Scope {
     /// Remembers a ruling for its exact text alone.
     pub(super) fn remember_text(&self, ruling: &Arc<Ruling>) {
         if ruling.text.len() <= CACHED_TEXT_BYTES_MAX {
-            let mut rulings = lock(&self.rulings);
-            rulings.make_room(ruling);
-            rulings.by_text.insert(ruling.text.clone(), Arc::clone(ruling));
+            lock(&self.rulings).keep(ruling);
         }
     }
 
@@ -246,8 +325,7 @@ impl Scope {
             rulings.by_facts.insert(Arc::clone(&ruling.facts), Arc::clone(ruling));
         }
         if rulings.seen(&ruling.text) {
-            rulings.make_room(ruling);
-            rulings.by_text.insert(ruling.text.clone(), Arc::clone(ruling));
+            rulings.keep(ruling);
         }
     }
 }

@@ -270,6 +270,20 @@ impl<G: Gate> Session<G> {
                 "send the COMMIT or ROLLBACK by itself, then the rest",
             ));
         }
+        if let Some(refused) = self.fetches_bound(&ruling.facts) {
+            return Some(refused);
+        }
+        self.with_executed(ruling, cx)
+    }
+
+    /// The ruling on a text that was decided before, under the newest configuration.
+    pub(crate) fn rule_again(&mut self, text: &[u8], cx: &mut Cx<'_>) -> Option<Arc<Ruling>> {
+        let ruling = self.rule_text(text, cx)?;
+        self.with_executed(ruling, cx)
+    }
+
+    /// The ruling on a text together with the prepared statements that it executes, as they are now.
+    fn with_executed(&mut self, ruling: Arc<Ruling>, cx: &mut Cx<'_>) -> Option<Arc<Ruling>> {
         if ruling.facts.executes.is_empty() {
             return Some(ruling);
         }
@@ -353,7 +367,7 @@ impl<G: Gate> Session<G> {
         if facts.session.contains(&SessionEffect::TransactionEnd) {
             self.note_transaction_may_end();
         }
-        self.note_screened_cursor(ruling);
+        self.note_screened(ruling);
         for cursor in &facts.cursors {
             if let CursorUse::Declare { name, hold } = cursor {
                 self.open_cursor(name.as_bytes(), &ruling.decision.limits, *hold);

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use writ_audit::ProtocolKind;
-use writ_model::Verdict;
+use writ_model::facts::CursorUse;
 use writ_model::sqlstate;
+use writ_model::{StatementFacts, Verdict};
 
 use super::admit::Admit;
 use super::client::Step;
 use super::pending::{Pending, Undo};
 use super::probe::Ready;
 use super::running::Running;
-use super::{Cx, PREPARED_MAX, Portal, Prepared, Session};
+use super::{Cx, PORTAL_NAME_BYTES, PREPARED_MAX, Portal, Prepared, Session};
 use crate::frame;
 use crate::gate::{Gate, Permit, Ruling};
 use crate::write;
@@ -20,7 +21,28 @@ use crate::write;
 /// The name under which the server is made to refuse: never one that a statement is kept under.
 pub(crate) const REFUSED_NAME: &[u8] = b"writ_refused";
 
+/// A portal's name as the server tells it from others.
+fn portal_name(name: &[u8]) -> &[u8] {
+    name.get(..PORTAL_NAME_BYTES).unwrap_or(name)
+}
+
 impl<G: Gate> Session<G> {
+    /// E1: FETCH would run a portal that Bind made, past the admission that its Execute has to have.
+    pub(crate) fn fetches_bound(&mut self, facts: &StatementFacts) -> Option<Arc<Ruling>> {
+        let bound = |cursor: &CursorUse| match cursor {
+            CursorUse::Fetch(name) => self.bound.contains(portal_name(name.as_bytes())),
+            _ => false,
+        };
+        if !facts.cursors.iter().any(bound) {
+            return None;
+        }
+        Some(self.gate.refuse(
+            sqlstate::REFUSED,
+            "FETCH and MOVE of a portal that was made by Bind are not decided on",
+            "use Execute for it, or DECLARE a cursor",
+        ))
+    }
+
     pub(crate) fn client_parse(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
         let Some(parts) = frame::parse(frame::body(whole)) else {
             return self.malformed("Parse", cx);
@@ -78,6 +100,9 @@ impl<G: Gate> Session<G> {
             return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
         }
         self.forward(Permit::grant(), whole, cx);
+        if !parts.portal.is_empty() {
+            self.bound.insert(portal_name(parts.portal).into());
+        }
         let portal =
             Portal { ruling, stamp: self.gate.stamp(), bind: parts.tail.into(), granted: false };
         if parts.portal.is_empty() {
@@ -99,10 +124,11 @@ impl<G: Gate> Session<G> {
         cx: &mut Cx<'_>,
     ) -> Option<Result<Arc<Ruling>, Arc<Ruling>>> {
         let stamp = self.gate.stamp();
-        if prepared.stamp == stamp {
+        // E1: what a name that is executed stands for may have changed since, whatever the configuration says.
+        if prepared.stamp == stamp && prepared.ruling.facts.executes.is_empty() {
             return Some(Ok(prepared.ruling));
         }
-        let fresh = self.rule_text(&prepared.ruling.text, cx)?;
+        let fresh = self.rule_again(&prepared.ruling.text, cx)?;
         if matches!(fresh.decision.verdict, Verdict::Deny(_)) {
             return Some(Err(fresh));
         }
@@ -143,6 +169,9 @@ impl<G: Gate> Session<G> {
             );
             return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
         };
+        if let Some(refused) = self.fetches_bound(&ruling.facts) {
+            return self.refuse_series(&refused, ProtocolKind::Execute, cx);
+        }
         let limits = &ruling.decision.limits;
         let metered = self.is_metered(&ruling.facts, limits, Some(name));
         if metered && let Some((what, next)) = self.unboundable(&ruling.facts, limits, row_limit) {
@@ -185,10 +214,10 @@ impl<G: Gate> Session<G> {
     /// The ruling that holds for a portal now; `None` inside where its bytes are not what would be sent now, `None` where
     /// it is not known yet.
     fn portal_ruling(&mut self, portal: &Portal, cx: &mut Cx<'_>) -> Option<Option<Arc<Ruling>>> {
-        if portal.stamp == self.gate.stamp() {
+        if portal.stamp == self.gate.stamp() && portal.ruling.facts.executes.is_empty() {
             return Some(Some(Arc::clone(&portal.ruling)));
         }
-        let fresh = self.rule_text(&portal.ruling.text, cx)?;
+        let fresh = self.rule_again(&portal.ruling.text, cx)?;
         let denied = matches!(fresh.decision.verdict, Verdict::Deny(_));
         Some((denied || fresh.sent() == portal.ruling.sent()).then_some(fresh))
     }

@@ -13,7 +13,7 @@ mod screened;
 mod upstream;
 mod wrap;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use writ_audit::{EncodedSession, SessionProfile};
@@ -40,6 +40,8 @@ pub const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const CONTROL_BYTES_MAX: usize = 1024 * 1024;
 /// Statements that one session may PREPARE under one name before EXECUTE of it is refused.
 pub const SQL_PREPARED_MAX: usize = 64;
+/// The server tells portals apart by so many bytes of their names.
+pub(crate) const PORTAL_NAME_BYTES: usize = 63;
 /// Prepared statements and portals of one session.
 pub const PREPARED_MAX: usize = 65_536;
 /// Messages forwarded and not answered yet, of one session.
@@ -115,6 +117,8 @@ pub struct Session<G> {
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) statements: HashMap<Box<[u8]>, Prepared>,
     pub(crate) portals: HashMap<Box<[u8]>, Portal>,
+    /// Names of portals that Bind was sent for in this transaction, as FETCH would cut them.
+    pub(crate) bound: HashSet<Box<[u8]>>,
     /// Everything that SQL's PREPARE was sent for, by name.
     pub(crate) prepared_by_sql: HashMap<Box<[u8]>, Vec<Arc<Ruling>>>,
     pub(crate) transaction: Transaction,
@@ -172,6 +176,7 @@ impl<G: Gate> Session<G> {
             pending: VecDeque::new(),
             statements: HashMap::new(),
             portals: HashMap::new(),
+            bound: HashSet::new(),
             prepared_by_sql: HashMap::new(),
             transaction: Transaction::Idle,
             skipping: false,

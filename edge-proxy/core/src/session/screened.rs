@@ -23,6 +23,10 @@ pub(crate) struct Screening {
     plan: Plan,
     /// What the cursors of this session are screened for, all together: FETCH names no relation.
     cursors: Option<Arc<Screen>>,
+    /// What was stored from screened columns, which may be somewhere that is not known: in a temporary table.
+    stored: Option<Arc<Screen>>,
+    /// Whether the COPY that is passing is binary.
+    binary_copy: bool,
 }
 
 impl<G: Gate> Session<G> {
@@ -32,15 +36,16 @@ impl<G: Gate> Session<G> {
             return ruling.screen.clone();
         }
         let fetches = |cursor: &CursorUse| matches!(cursor, CursorUse::Fetch(_));
-        let cursors = self.screening.cursors.as_ref()?;
-        ruling.facts.cursors.iter().any(fetches).then(|| Arc::clone(cursors))
+        let cursors = self.screening.cursors.as_ref();
+        let fetched = cursors.filter(|_| ruling.facts.cursors.iter().any(fetches));
+        fetched.or(self.screening.stored.as_ref()).map(Arc::clone)
     }
 
     /// What a message that comes now is screened for.
     pub(crate) fn screened_now(&self, tag: u8) -> Option<Arc<Screen>> {
         match self.pending.front() {
             Some(Pending::Query(run) | Pending::Execute(run))
-                if matches!(tag, b'D' | b'd' | b'T') =>
+                if matches!(tag, b'D' | b'd' | b'T' | b'H') =>
             {
                 self.screen_of(&run.ruling)
             }
@@ -61,14 +66,17 @@ impl<G: Gate> Session<G> {
         rest.len() >= bytes
     }
 
-    /// A cursor is declared whose rows are screened when they are fetched.
-    pub(crate) fn note_screened_cursor(&mut self, ruling: &Ruling) {
-        let declares = |cursor: &CursorUse| matches!(cursor, CursorUse::Declare { .. });
+    /// A cursor is declared whose rows are screened when they are fetched, or something is stored that is screened when
+    /// it is read again.
+    pub(crate) fn note_screened(&mut self, ruling: &Ruling) {
         let Some(screen) = ruling.screen.as_deref() else { return };
-        if ruling.facts.cursors.iter().any(declares) {
-            let mut all = self.screening.cursors.as_deref().cloned().unwrap_or_default();
-            all.and(screen);
-            self.screening.cursors = Some(Arc::new(all));
+        let facts = &ruling.facts;
+        let declares = |cursor: &CursorUse| matches!(cursor, CursorUse::Declare { .. });
+        if facts.cursors.iter().any(declares) {
+            add(&mut self.screening.cursors, screen);
+        }
+        if facts.kinds.iter().any(|kind| kind.changes()) {
+            add(&mut self.screening.stored, screen);
         }
     }
 
@@ -84,8 +92,9 @@ impl<G: Gate> Session<G> {
     pub(crate) fn own_description(&mut self, tag: u8, body: &[u8]) {
         self.pending.pop_front();
         // The Execute that asked for it comes next.
-        if tag == b'T' {
-            self.note_columns(body);
+        match tag {
+            b'T' => self.note_columns(body),
+            _ => self.screening.plan = Plan::default(),
         }
     }
 
@@ -100,16 +109,26 @@ impl<G: Gate> Session<G> {
         let start = cx.out.to_client.len();
         self.put(whole, cx);
         let tag = whole.first().copied().unwrap_or_default();
-        if tag == b'T' {
-            self.note_columns(frame::body(whole));
-            return;
+        match tag {
+            b'T' => return self.note_columns(frame::body(whole)),
+            b'H' => {
+                self.screening.binary_copy = frame::body(whole).first() == Some(&1);
+                return;
+            }
+            _ => {}
         }
         self.rows_seen += u64::from(self.counting);
         let passed = cx.out.to_client.get_mut(start..).unwrap_or_default();
         let Some(detect) = self.gate.detect() else { return };
         cx.out.values_screened += match tag {
             b'D' => screen::row(passed, &self.screening.plan, screen, detect),
-            _ => screen::copied(passed, screen, detect),
+            _ => screen::copied(passed, self.screening.binary_copy, screen, detect),
         };
     }
+}
+
+fn add(to: &mut Option<Arc<Screen>>, screen: &Screen) {
+    let mut all = to.as_deref().cloned().unwrap_or_default();
+    all.and(screen);
+    *to = Some(Arc::new(all));
 }

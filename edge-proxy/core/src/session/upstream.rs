@@ -323,6 +323,7 @@ impl<G: Gate> Session<G> {
         }
         // Portals end with their transaction; what it defined is there for everyone, or for nobody.
         self.portals.clear();
+        self.bound.clear();
         self.drop_cursors();
         self.stale.names_in_transaction = false;
         if self.stale.catalog_in_transaction {

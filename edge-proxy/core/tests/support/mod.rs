@@ -114,6 +114,13 @@ impl WordGate {
             "close" => Some(CursorUse::Close(Some(last))),
             _ => None,
         });
+        // `prepare NAME WORD` is decided by its first word, and what it prepares by its last.
+        let name = shown.split(' ').nth(1).unwrap_or_default().to_owned();
+        match word.as_str() {
+            "prepare" => facts.prepares.extend([name]),
+            "execute" => facts.executes.extend([name]),
+            _ => {}
+        }
         if word == "set" {
             facts.session.insert(SessionEffect::Names);
         }
@@ -171,10 +178,16 @@ impl Gate for WordGate {
     fn rule_execute(
         &mut self,
         outer: &Ruling,
-        _prepared: &[Option<Arc<Ruling>>],
-        now: Timestamp,
+        prepared: &[Option<Arc<Ruling>>],
+        _now: Timestamp,
     ) -> Arc<Ruling> {
-        self.rule(&outer.text.clone(), now)
+        let word = |ruling: &Option<Arc<Ruling>>| {
+            let text = ruling.as_ref().map(|r| String::from_utf8_lossy(&r.text).into_owned());
+            text.as_deref().and_then(|t| t.split(' ').next_back()).unwrap_or("deny").to_owned()
+        };
+        let words: Vec<String> = prepared.iter().map(word).collect();
+        let worst = ["deny", "hold"].into_iter().find(|w| words.iter().any(|word| word == w));
+        self.ruling(&outer.text, verdict(worst.unwrap_or_default()), sqlstate::REFUSED)
     }
     fn refuse(&mut self, code: SqlState, what: &str, next_step: &str) -> Arc<Ruling> {
         let denial = Denial { reason: what.into(), next_step: next_step.into() };
