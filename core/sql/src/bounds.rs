@@ -33,13 +33,18 @@ impl Visitor for Rows {
     fn range_var(&mut self, _: &mut pb::RangeVar) {}
 
     fn select(&mut self, select: &mut pb::SelectStmt) {
-        select.target_list.children(self);
-        select.where_clause.children(self);
-        select.having_clause.children(self);
-        select.from_clause.children(self);
-        select.larg.children(self);
-        select.rarg.children(self);
+        clauses(select, self);
     }
+}
+
+/// Visits what a subquery computes, from where, and under which conditions.
+pub(crate) fn clauses(select: &mut pb::SelectStmt, visitor: &mut impl Visitor) {
+    select.target_list.children(visitor);
+    select.where_clause.children(visitor);
+    select.having_clause.children(visitor);
+    select.from_clause.children(visitor);
+    select.larg.children(visitor);
+    select.rarg.children(visitor);
 }
 
 fn depends_on_rows(node: &Node) -> bool {

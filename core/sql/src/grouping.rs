@@ -9,6 +9,7 @@ use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::behind::KeyKind;
 use writ_model::{Relation, RelationKind};
 
+use crate::bounds::clauses;
 use crate::children::{Children, Visitor, descend};
 use crate::scope::{Entry, Hit, Source};
 use crate::walk::Walk;
@@ -168,11 +169,6 @@ impl Visitor for Used<'_> {
 
     /// A subquery can look at the rows of the query around it.
     fn select(&mut self, select: &mut pb::SelectStmt) {
-        select.target_list.children(self);
-        select.where_clause.children(self);
-        select.having_clause.children(self);
-        select.from_clause.children(self);
-        select.larg.children(self);
-        select.rarg.children(self);
+        clauses(select, self);
     }
 }
