@@ -31,6 +31,7 @@ mod lineage;
 mod mask;
 mod matching;
 mod names;
+mod operands;
 mod oracles;
 mod outputs;
 mod overlay;
@@ -48,6 +49,7 @@ pub use derived::{DerivedColumn, derived_columns};
 pub use kind_keyed::MASK_KEY_SETTINGS;
 pub use limits::{NESTING_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
 pub use names::Names;
+pub use operands::{SHAPED_TEXT_BYTES_MAX, Shape, integers_are_operands};
 pub use system::{SystemColumn, sensitive_system_columns};
 
 use pg_query::protobuf as pb;

@@ -185,6 +185,38 @@ fn texts_with_the_same_facts_are_decided_alike_and_others_are_not() {
 }
 
 #[test]
+fn what_is_known_of_a_shape_holds_for_no_other_text() {
+    let mut gate = gate("user:dana");
+    let verdict_of = |gate: &mut PolicyGate, text: &str| {
+        let ruling = gate.rule(text.as_bytes(), NOW);
+        assert_eq!(&*ruling.text, text.as_bytes());
+        ruling.decision.verdict.as_str()
+    };
+    for n in 1..5 {
+        for text in ["DELETE FROM orders WHERE id = #", "SELECT status FROM orders WHERE id = #"] {
+            assert_eq!(verdict_of(&mut gate, &text.replace('#', &n.to_string())), "allow");
+        }
+        // Every integer counts here: the condition says nothing about a row.
+        let everything = format!("DELETE FROM orders WHERE {n} = {n}");
+        assert_eq!(verdict_of(&mut gate, &everything), "hold");
+    }
+    for (text, expected) in [
+        ("DELETE FROM orders WHERE id = \u{1}", "deny"),
+        ("DELETE FROM orders WHERE id = 9 OR 1 = 1", "hold"),
+        ("DELETE FROM orders WHERE id = 9 OR id <> 9", "hold"),
+        ("DELETE FROM orders WHERE 9 = 9", "hold"),
+        ("DELETE FROM customers WHERE id = 9", "allow"),
+        ("DELETE FROM orders WHERE id = 9; DROP TABLE orders", "hold"),
+        ("DELETE FROM orders WHERE id = 9 -- ", "allow"),
+        ("DELETE FROM orders WHERE id = 9'", "deny"),
+    ] {
+        let mut fresh = self::gate("user:dana");
+        assert_eq!(verdict_of(&mut fresh, text), expected, "control: {text}");
+        assert_eq!(verdict_of(&mut gate, text), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_rule_keeps_text_and_binds_out_of_the_record() {
     let text = "@id(\"quiet\") @record(\"redact\") permit (principal, action == Action::\"Read\", resource);";
     let file = PolicyFile { name: "quiet.cedar".into(), text: text.into() };

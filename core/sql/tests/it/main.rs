@@ -8,6 +8,7 @@ mod leaks;
 mod lineage;
 mod live;
 mod opaque;
+mod operands;
 mod rewrite;
 mod scripts;
 mod server;

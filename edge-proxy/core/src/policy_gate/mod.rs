@@ -16,7 +16,7 @@ use writ_model::{
     Actor, Catalog, ColumnMasks, Decision, Denial, HourlyLimit, Limits, PrincipalId, RuleId,
     StatementFacts, Timestamp, Usage, Verdict,
 };
-use writ_sql::{Names, Rewrite};
+use writ_sql::{Names, Rewrite, Shape};
 
 use crate::catalog::parse_catalog;
 use crate::gate::{Gate, Left, Ruling, SessionNames, Stamp};
@@ -89,6 +89,8 @@ pub struct PolicyGate {
     /// The accounts of the principal and of everyone it acts for.
     accounts: Vec<(PrincipalId, Arc<Account>)>,
     detect: Option<Arc<dyn Detect>>,
+    /// Of the text at hand.
+    shape: Shape,
 }
 
 impl PolicyGate {
@@ -133,6 +135,7 @@ impl PolicyGate {
             ledger,
             accounts: vec![],
             detect,
+            shape: Shape::default(),
         };
         gate.open_accounts(now);
         gate.set_names(names);
@@ -428,8 +431,16 @@ impl Gate for PolicyGate {
         if let Some(ruling) = self.scope.known(text) {
             return ruling;
         }
+        let has_shape = self.shape.take(text);
+        if has_shape && let Some(ruling) = self.scope.of_shape(&self.shape, text) {
+            return ruling;
+        }
         let ruling = Arc::new(self.decide(text, None, now));
         self.scope.remember(&ruling);
+        // What is opaque is told in the text's own words, and estimates are of one text.
+        if has_shape && ruling.facts.opaque.is_empty() && !self.state.policies.wants_estimates() {
+            self.scope.note_shape(&self.shape, &ruling);
+        }
         ruling
     }
 

@@ -11,6 +11,7 @@ use writ_model::{
     Usage,
 };
 use writ_policy::{ColumnSensitivity, Policies, RequestContext, Subject};
+use writ_sql::Shape;
 
 use super::sensitivity::{KnownColumns, sensitive_columns};
 use crate::gate::{Ruling, SessionNames};
@@ -173,7 +174,8 @@ impl ScopeKey {
     }
 }
 
-/// What was decided in one scope. The key is the exact text or the exact facts: never a normalised text.
+/// What was decided in one scope. The key is the exact text or the exact facts. A shape stands for facts only where the
+/// tree shows that all texts of the shape have them (docs/adr/0004).
 pub(super) struct Scope {
     pub(super) masks: Result<ColumnMasks, Denial>,
     /// What is hidden in screened results, where that is the same for all columns.
@@ -198,10 +200,13 @@ struct Rulings {
     bytes: usize,
 }
 
-/// Exact texts, each with a ruling on another text of exactly the same facts.
+/// Texts whose facts are known, each with a ruling on another text of exactly the same facts.
 #[derive(Default)]
 struct Noted {
+    /// Exact texts.
     texts: HashMap<Box<[u8]>, Arc<Ruling>, ahash::RandomState>,
+    /// What is known of all texts of a shape; `None`: that their integers may make a difference.
+    shapes: HashMap<Box<[u8]>, Option<Arc<Ruling>>, ahash::RandomState>,
     bytes: usize,
     /// Those of all scopes of the state.
     of_all: Arc<AtomicUsize>,
@@ -209,19 +214,36 @@ struct Noted {
 
 impl Noted {
     fn insert(&mut self, text: &[u8], base: &Arc<Ruling>) {
-        let bytes = text.len() + NOTE_BYTES;
+        self.make_room(text);
+        if self.texts.insert(text.into(), Arc::clone(base)).is_none() {
+            self.count(text);
+        }
+    }
+
+    fn insert_shape(&mut self, shape: &[u8], base: Option<Arc<Ruling>>) {
+        self.make_room(shape);
+        if self.shapes.insert(shape.into(), base).is_none() {
+            self.count(shape);
+        }
+    }
+
+    fn make_room(&mut self, key: &[u8]) {
+        let bytes = key.len() + NOTE_BYTES;
         let all = self.of_all.load(Ordering::Relaxed);
         if self.bytes + bytes > NOTED_BYTES_MAX || all + bytes > NOTED_BYTES_OF_ALL_MAX {
             self.clear();
         }
-        if self.texts.insert(text.into(), Arc::clone(base)).is_none() {
-            self.bytes += bytes;
-            self.of_all.fetch_add(bytes, Ordering::Relaxed);
-        }
+    }
+
+    fn count(&mut self, key: &[u8]) {
+        let bytes = key.len() + NOTE_BYTES;
+        self.bytes += bytes;
+        self.of_all.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn clear(&mut self) {
         self.texts.clear();
+        self.shapes.clear();
         self.of_all.fetch_sub(self.bytes, Ordering::Relaxed);
         self.bytes = 0;
     }
@@ -269,8 +291,9 @@ fn size_of(ruling: &Ruling) -> usize {
 
 impl Scope {
     fn new(masks: Result<ColumnMasks, Denial>, of_all: Arc<AtomicUsize>) -> Self {
-        let noted = Noted { texts: HashMap::default(), bytes: 0, of_all };
-        let rulings = Mutex::new(Rulings { noted, ..Rulings::default() });
+        let mut rulings = Rulings::default();
+        rulings.noted.of_all = of_all;
+        let rulings = Mutex::new(rulings);
         Self { masks, hidden: OnceLock::new(), rulings }
     }
 
@@ -292,6 +315,32 @@ impl Scope {
             rulings.keep(&ruling);
         }
         Some(ruling)
+    }
+
+    /// What was ruled on a text of this shape, where it is known that all of them have its facts.
+    pub(super) fn of_shape(&self, shape: &Shape, text: &[u8]) -> Option<Arc<Ruling>> {
+        let mut rulings = lock(&self.rulings);
+        let base = rulings.noted.shapes.get(shape.as_bytes())?.clone()?;
+        let again = rulings.seen(text);
+        drop(rulings);
+        let ruling = Arc::new(base.for_text(std::str::from_utf8(text).ok()?)?);
+        if again {
+            lock(&self.rulings).keep(&ruling);
+        }
+        Some(ruling)
+    }
+
+    /// Notes what `ruling` says of all texts of its shape, once a second one came.
+    pub(super) fn note_shape(&self, shape: &Shape, ruling: &Arc<Ruling>) {
+        let key = shape.as_bytes();
+        let mut rulings = lock(&self.rulings);
+        if rulings.noted.shapes.contains_key(key) || !rulings.seen(key) {
+            return;
+        }
+        drop(rulings);
+        let text = std::str::from_utf8(&ruling.text).ok();
+        let holds = text.is_some_and(writ_sql::integers_are_operands);
+        lock(&self.rulings).noted.insert_shape(key, holds.then(|| Arc::clone(ruling)));
     }
 
     /// Notes that `text` has the facts that `base` was ruled on.
