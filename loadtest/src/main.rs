@@ -33,7 +33,7 @@ struct Args {
     /// Client counts.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     clients: Vec<u32>,
-    /// pgbench query modes; `simple-known` is `simple` with texts that come again.
+    /// pgbench query modes; `simple-quoted` is `simple` with texts of which each is analysed.
     #[arg(long, value_delimiter = ',', default_value = "simple,extended,prepared")]
     modes: Vec<String>,
     /// Rows of the streamed result; 0 leaves streaming out.

@@ -13,18 +13,19 @@ use crate::target::Target;
 /// At one client every transaction's latency is logged for percentiles; above, the log itself would be measured.
 const LOG_LATENCY_CLIENTS_MAX: u32 = 1;
 
-/// `simple` with texts that come again: pgbench writes one of so many numbers into its query, not one of all rows'.
-const KNOWN_TEXTS_MODE: &str = "simple-known";
-const KNOWN_TEXTS: u32 = 10_000;
+/// `simple` with the number in quotes: ever new texts that may share nothing, so that the edge analyses each of them.
+const QUOTED_MODE: &str = "simple-quoted";
+/// The rows of `pgbench -i -s 10`.
+const ACCOUNTS: u32 = 1_000_000;
 
 /// The arguments of pgbench for a mode; a script of our own is written into `scratch`.
 fn script(mode: &str, scratch: &Path) -> Result<Vec<String>> {
-    if mode != KNOWN_TEXTS_MODE {
+    if mode != QUOTED_MODE {
         return Ok(vec!["-S".into(), "-M".into(), mode.into()]);
     }
-    let path = scratch.join("known.sql");
-    let query = "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;";
-    std::fs::write(&path, format!("\\set aid random(1, {KNOWN_TEXTS})\n{query}\n"))?;
+    let path = scratch.join("quoted.sql");
+    let query = "SELECT abalance FROM pgbench_accounts WHERE aid = ':aid';";
+    std::fs::write(&path, format!("\\set aid random(1, {ACCOUNTS})\n{query}\n"))?;
     Ok(vec!["-f".into(), path.display().to_string(), "-M".into(), "simple".into()])
 }
 
