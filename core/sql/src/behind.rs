@@ -142,7 +142,10 @@ impl Walk<'_> {
         }
         if !catalog.behind().hooks.is_empty() {
             let maintains = self.facts.kinds.contains(&Kind::Maintenance);
-            for oid in self.read_oids() {
+            // LOCK names relations and looks at no row of them.
+            let locks = self.facts.kinds.iter().all(|kind| *kind == Kind::Lock);
+            let read = if locks { Vec::new() } else { self.read_oids() };
+            for oid in read {
                 let Some(relation) = catalog.relation_by_oid(oid) else { continue };
                 self.behind_read(relation, maintains);
             }

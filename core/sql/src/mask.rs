@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
-use writ_model::mask::ColumnMask;
+use writ_model::mask::{ColumnMask, MaskKind};
 use writ_model::{Catalog, Column, ColumnMasks, OpaqueReason, Relation, StatementFacts};
 
 use crate::kinds::value;
 use crate::overlay::Seen;
-use crate::parse;
 use crate::scope::family;
+use crate::{parse, system};
 
 /// The masks of a relation by column, with those of the relations that share its rows.
 pub(crate) fn of(
@@ -113,18 +113,29 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 fn text(relation: &Relation, masked: &BTreeMap<String, ColumnMask>, only: bool) -> String {
-    let columns: Vec<String> = relation
-        .columns
-        .iter()
-        .map(|column| match masked.get(&column.name) {
-            Some(mask) => {
-                let name = quoted(&column.name);
-                format!("{} AS {name}", value(column, mask, &name))
+    let keys = system::keys_of(&relation.schema, &relation.name);
+    let shown = |column: &Column| {
+        let name = quoted(&column.name);
+        match masked.get(&column.name) {
+            // Which statistics there are depends on the data: none are shown to be.
+            Some(mask) if !keys.is_empty() && !column.not_null => {
+                let mask = ColumnMask { kind: MaskKind::Null, ..mask.clone() };
+                format!("{} AS {name}", value(column, &mask, &name))
             }
-            None => quoted(&column.name),
-        })
-        .collect();
+            Some(mask) => format!("{} AS {name}", value(column, mask, &name)),
+            None => name,
+        }
+    };
+    let columns: Vec<String> = relation.columns.iter().map(shown).collect();
     let only = if only { "ONLY " } else { "" };
     let (schema, name) = (quoted(&relation.schema), quoted(&relation.name));
-    format!("SELECT {} FROM {only}{schema}.{name}", columns.join(", "))
+    let order = order(relation, keys);
+    format!("SELECT {} FROM {only}{schema}.{name}{order}", columns.join(", "))
+}
+
+/// Where rows lie in the server's statistics depends on the widths of samples of data: they come in an order of their own.
+fn order(relation: &Relation, keys: &[&str]) -> String {
+    let here: Vec<String> =
+        keys.iter().filter(|key| relation.column(key).is_some()).map(|key| quoted(key)).collect();
+    if here.is_empty() { String::new() } else { format!(" ORDER BY {}", here.join(", ")) }
 }

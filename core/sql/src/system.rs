@@ -98,3 +98,18 @@ pub fn sensitive_system_columns() -> &'static [SystemColumn] {
 pub(crate) fn sensitive_of(schema: &str, relation: &str) -> impl Iterator<Item = &'static str> {
     SENSITIVE.iter().filter(move |c| c.0 == schema && c.1 == relation).map(|c| c.2)
 }
+
+/// What tells the rows of a relation of statistics apart. Not each server has every column.
+const KEYS: &[(&str, &[&str])] = &[
+    ("pg_statistic", &["starelid", "staattnum", "stainherit"]),
+    ("pg_statistic_ext_data", &["stxoid", "stxdinherit"]),
+    ("pg_stats", &["schemaname", "tablename", "attname", "inherited"]),
+    ("pg_stats_ext", &["statistics_schemaname", "statistics_name", "inherited"]),
+    ("pg_stats_ext_exprs", &["statistics_schemaname", "statistics_name", "expr", "inherited"]),
+];
+
+/// The columns that order the rows of a relation whose order tells of data; none for others.
+pub(crate) fn keys_of(schema: &str, relation: &str) -> &'static [&'static str] {
+    let found = KEYS.iter().find(|(name, _)| schema == CATALOG && *name == relation);
+    found.map(|(_, keys)| *keys).unwrap_or_default()
+}

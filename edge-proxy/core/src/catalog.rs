@@ -18,6 +18,27 @@ mod behind;
 pub const CATALOG_QUERY: &str =
     concat!(include_str!("catalog/relations.sql"), include_str!("catalog/behind.sql"));
 
+/// Has the server print names as [`CATALOG_QUERY`] needs them, on a connection that is a client's and within its
+/// transaction. What the client had set is kept, for [`PRINT_AS_BEFORE`].
+pub const PRINT_PLAINLY: &str = r#"
+SELECT pg_catalog.set_config('writ.search_path', pg_catalog.current_setting('search_path'), true),
+  pg_catalog.set_config('writ.quote_all_identifiers', pg_catalog.current_setting('quote_all_identifiers'), true),
+  pg_catalog.set_config('writ.standard_conforming_strings',
+    pg_catalog.current_setting('standard_conforming_strings'), true),
+  pg_catalog.set_config('search_path', 'pg_catalog', true),
+  pg_catalog.set_config('quote_all_identifiers', 'off', true),
+  pg_catalog.set_config('standard_conforming_strings', 'on', true)
+"#;
+
+/// Sets again, until the end of the transaction, what [`PRINT_PLAINLY`] kept. A setting that the client made for the
+/// session lasts longer, as it would have.
+pub const PRINT_AS_BEFORE: &str = r#"
+SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('writ.search_path'), true),
+  pg_catalog.set_config('quote_all_identifiers', pg_catalog.current_setting('writ.quote_all_identifiers'), true),
+  pg_catalog.set_config('standard_conforming_strings',
+    pg_catalog.current_setting('writ.standard_conforming_strings'), true)
+"#;
+
 /// Yields one row with one text column that changes whenever DDL changed what [`CATALOG_QUERY`] would say.
 ///
 /// Each part counts the user-made rows of a system catalog and sums a hash of every row's version. A maximum of `xmin`

@@ -356,6 +356,11 @@ const CASES: &[(&str, &str)] = &[
     ("SELECT a FROM tenants", "known"),
     ("SELECT id FROM spied", "opaque public.leak"),
     ("SELECT id FROM mine", "refused public.customers: row security looks at masked columns"),
+    ("LOCK TABLE mine IN ACCESS SHARE MODE", "known"),
+    (
+        "LOCK TABLE mine; SELECT id FROM mine",
+        "refused public.customers: row security looks at masked columns",
+    ),
 ];
 
 #[test]

@@ -285,8 +285,8 @@ fn a_statement_prepared_under_an_older_epoch_is_prepared_anew() {
     assert_eq!(tags(&rig.to_client()), "2CZ", "the client did not ask for the renewal");
 }
 
-/// The server's answer to a question of the session's own.
-fn answer(columns: &[&[u8]], transaction: u8) -> Vec<u8> {
+/// The server's answer to one statement of the session's own.
+fn answer(columns: &[&[u8]]) -> Vec<u8> {
     let mut row = u16::try_from(columns.len()).expect("few").to_be_bytes().to_vec();
     for column in columns {
         row.extend(u32::try_from(column.len()).expect("small").to_be_bytes());
@@ -299,7 +299,6 @@ fn answer(columns: &[&[u8]], transaction: u8) -> Vec<u8> {
         complete("SELECT 1"),
         frame(b'3', b""),
         frame(b'3', b""),
-        ready(transaction),
     ];
     reply.concat()
 }
@@ -313,8 +312,10 @@ fn a_text_that_ends_a_transaction_of_definitions_uses_no_names() {
     rig.client(&query("define")).server(&[complete("CREATE TABLE"), ready(b'T')].concat());
     let _ = (rig.to_client(), rig.to_server());
     rig.client(&query("end and use"));
-    assert_eq!(tags(&rig.to_server()), "PBECCS", "what is there now");
-    rig.server(&answer(&[b"{}"], b'T'));
+    assert_eq!(tags(&rig.to_server()), "PBECCPBECCPBECCS", "what is there now");
+    let answers =
+        [&[b"pg_catalog" as &[u8]], &[b"{}" as &[u8]], &[b"x" as &[u8]]].map(|a| answer(a));
+    rig.server(&[answers.concat(), ready(b'T')].concat());
     assert_eq!(
         rig.to_server(),
         query("writ_refused"),
@@ -332,7 +333,7 @@ fn after_set_the_server_is_asked_what_names_mean() {
     rig.client(&query("select 1"));
     assert_eq!(tags(&rig.to_server()), "PBECCS");
     let columns: [&[u8]; 6] = [b"app", b"[\"pg_catalog\",\"x\"]", b"on", b"[]", b"x", b"[]"];
-    rig.server(&answer(&columns, b'I'));
+    rig.server(&[answer(&columns), ready(b'I')].concat());
     assert_eq!(rig.to_client(), b"", "answers to our own question");
     assert_eq!(rig.to_server(), query("select 1"));
     rig.with(|s, _| assert_eq!(s.gate_mut().names.search_path, ["pg_catalog", "x"]));

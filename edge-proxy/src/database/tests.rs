@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::watch::Receiver;
 use writ_edge_core::catalog::{
-    CATALOG_FINGERPRINT_QUERY, CATALOG_QUERY, NAMES_QUERY, NamesRow, parse_catalog, parse_names,
+    CATALOG_FINGERPRINT_QUERY, CATALOG_QUERY, NAMES_QUERY, NamesRow, PRINT_AS_BEFORE,
+    PRINT_PLAINLY, parse_catalog, parse_names,
 };
 use writ_model::config::ClassificationSource;
 use writ_model::{ColumnRef, Relation, RelationKind};
@@ -168,6 +169,35 @@ async fn names_follow_the_session() {
     assert_eq!(row.temp_relations, ["or\"ders", "seen"]);
     assert_eq!(row.temp_active, ["seen"]);
     assert_eq!(row.search_path_setting, "\"e vil\", nowhere, public, pg_catalog");
+}
+
+/// What a session sees in the middle of its transaction has to read as what the edge sees by itself.
+#[tokio::test]
+async fn a_sessions_own_catalog_is_printed_as_the_shared_one() {
+    const SETTINGS: &str = "SELECT concat_ws('|', current_setting('search_path'), \
+        current_setting('quote_all_identifiers'), current_setting('standard_conforming_strings'))";
+    let server = Postgres::start();
+    let mut shared = server.connect().await;
+    let made = "CREATE DOMAIN shop.code AS text; CREATE VIEW shop.odd AS SELECT 'a\\b'::shop.code AS c FROM shop.people";
+    shared.query(&format!("{SHOP}; {made}")).await.expect("the shop");
+    shared.query("SET search_path = pg_catalog").await.expect("set");
+    let expected = one(&mut shared, CATALOG_QUERY).await;
+
+    let mut own = server.connect().await;
+    own.query("SET standard_conforming_strings = off; SET quote_all_identifiers = on")
+        .await
+        .expect("set");
+    own.query("BEGIN; SET search_path = shop, public").await.expect("a transaction");
+    let before = one(&mut own, SETTINGS).await;
+    assert_ne!(one(&mut own, CATALOG_QUERY).await, expected, "control");
+    own.query(PRINT_PLAINLY).await.expect("set");
+    assert_eq!(one(&mut own, CATALOG_QUERY).await, expected);
+    own.query(PRINT_AS_BEFORE).await.expect("set");
+    assert_eq!(one(&mut own, SETTINGS).await, before);
+    // What the client set for the session outlasts the transaction, as it would have.
+    own.query("COMMIT").await.expect("committed");
+    assert_eq!(one(&mut own, SETTINGS).await, before);
+    assert_eq!(before, "\"shop\", \"public\"|on|off");
 }
 
 /// Calls a column `pii.email` where any value holds an `@`, and counts the tables that it saw.

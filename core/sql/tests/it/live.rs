@@ -359,6 +359,40 @@ fn sensitive_system_columns_are_masked() {
     all_understood(&server, &texts);
 }
 
+/// Which statistics there are, and where their rows lie, follows from the data as much as what they say.
+#[test]
+fn statistics_do_not_tell_data_apart() {
+    let Some(server) = Server::start() else { return };
+    assert_eq!(server.script(SCHEMA), "");
+    let catalog = server.catalog();
+    let texts = [
+        "TABLE pg_stats",
+        "TABLE pg_catalog.pg_statistic",
+        "COPY pg_catalog.pg_statistic TO STDOUT",
+    ];
+    let rewrites = texts.map(|text| {
+        let analysis = analyze(text, &catalog, &Names::default());
+        match analysis.rewrite(&catalog, &Names::default(), &system_masks()) {
+            Ok(Rewrite::Text(text)) => text,
+            other => panic!("{text}: {other:?}"),
+        }
+    });
+    let fill = "INSERT INTO plain SELECT g, 'x' FROM generate_series(1, 1000) g; ANALYZE plain;";
+    let worlds = [
+        "UPDATE plain SET ssn_x = id % 3; ANALYZE plain; ANALYZE orders; ANALYZE customers;",
+        "ANALYZE customers; ANALYZE orders; UPDATE plain SET ssn_x = repeat('long', 40) || id; ANALYZE plain;",
+    ];
+    let shown = |texts: &[String; 3]| {
+        let texts = texts.join(";\n");
+        worlds.map(|world| server.script(&format!("BEGIN;\n{fill}\n{world}\n{texts};\nROLLBACK;")))
+    };
+    let [one, two] = shown(&rewrites);
+    assert!(!one.contains("ERROR"), "{one}");
+    assert_eq!(one, two);
+    let [one, two] = shown(&texts.map(str::to_owned));
+    assert_ne!(one, two, "control");
+}
+
 #[test]
 fn pg_dump_is_understood() {
     let Some(server) = Server::start() else { return };

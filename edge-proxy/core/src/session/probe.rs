@@ -5,7 +5,7 @@ use writ_model::sqlstate;
 
 use super::pending::Pending;
 use super::{Cx, Session, Transaction};
-use crate::catalog::{CATALOG_QUERY, NAMES_QUERY, parse_names};
+use crate::catalog::{CATALOG_QUERY, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY, parse_names};
 use crate::frame;
 use crate::gate::{Gate, SessionNames};
 use crate::outbox::{Effect, EndReason};
@@ -13,18 +13,40 @@ use crate::write;
 
 const PROBE: &[u8] = b"writ_probe";
 
+/// What the server answers to each statement of ours: to Parse, Bind, Execute and two Closes.
+const REPLIES: usize = 5;
+
 /// A question on its way.
 #[derive(Debug)]
 pub(crate) struct Probe {
     what: What,
-    row: Option<Vec<u8>>,
-    answered: bool,
+    /// One of each statement that is answered.
+    rows: Vec<Vec<u8>>,
+    answered: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Names,
     Catalog,
+}
+
+impl What {
+    /// The statements that ask it.
+    fn texts(self) -> &'static [&'static str] {
+        match self {
+            What::Names => &[NAMES_QUERY],
+            What::Catalog => &[PRINT_PLAINLY, CATALOG_QUERY, PRINT_AS_BEFORE],
+        }
+    }
+
+    /// Which of their rows is the answer.
+    fn answer(self) -> usize {
+        match self {
+            What::Names => 0,
+            What::Catalog => 1,
+        }
+    }
 }
 
 /// Whether a text can be decided now.
@@ -72,27 +94,26 @@ impl<G: Gate> Session<G> {
     }
 
     fn ask_server(&mut self, what: What, cx: &mut Cx<'_>) {
-        let text = match what {
-            What::Names => NAMES_QUERY,
-            What::Catalog => CATALOG_QUERY,
-        };
         let out = cx.out.control();
-        write::parse(PROBE, text.as_bytes(), &[], out);
-        write::bind_plain(PROBE, PROBE, out);
-        write::execute(PROBE, out);
-        write::close(b'P', PROBE, out);
-        write::close(b'S', PROBE, out);
+        let count = what.texts().len();
+        for text in what.texts() {
+            write::parse(PROBE, text.as_bytes(), &[], out);
+            write::bind_plain(PROBE, PROBE, out);
+            write::execute(PROBE, out);
+            write::close(b'P', PROBE, out);
+            write::close(b'S', PROBE, out);
+        }
         // In the middle of a series, Sync would end the client's implicit transaction: Flush does not.
         let in_series = self.series_open;
         write::bare(if in_series { b'H' } else { b'S' }, out);
-        for _ in 0..4 {
+        for _ in 1..REPLIES * count {
             self.pending.push_back(Pending::Own { last: false });
         }
         self.pending.push_back(Pending::Own { last: in_series });
         if !in_series {
             self.pending.push_back(Pending::OwnSync);
         }
-        self.probe = Some(Probe { what, row: None, answered: false });
+        self.probe = Some(Probe { what, rows: vec![], answered: 0 });
     }
 
     /// One reply to a question of ours.
@@ -100,13 +121,13 @@ impl<G: Gate> Session<G> {
         match tag {
             b'D' => {
                 if let Some(probe) = &mut self.probe {
-                    probe.row = Some(body.to_vec());
+                    probe.rows.push(body.to_vec());
                 }
             }
             b'1' | b'2' | b'3' | b'C' => {
                 let last = matches!(self.pending.pop_front(), Some(Pending::Own { last: true }));
                 if let Some(probe) = &mut self.probe {
-                    probe.answered |= tag == b'C';
+                    probe.answered += usize::from(tag == b'C');
                 }
                 if last {
                     self.probe_done(cx);
@@ -123,7 +144,15 @@ impl<G: Gate> Session<G> {
 
     /// The answer is complete.
     pub(crate) fn probe_done(&mut self, cx: &mut Cx<'_>) {
-        let Some(Probe { what, row: Some(row), answered: true }) = self.probe.take() else {
+        let asked = self.probe.take();
+        let complete = |probe: &Probe| {
+            let count = probe.what.texts().len();
+            probe.answered == count && probe.rows.len() == count
+        };
+        let answer = asked.filter(complete).and_then(|Probe { what, mut rows, .. }| {
+            (what.answer() < rows.len()).then(|| (what, rows.swap_remove(what.answer())))
+        });
+        let Some((what, row)) = answer else {
             self.probe_failed("the database gave no answer", cx);
             return;
         };

@@ -202,8 +202,11 @@ impl Gate for WordGate {
     fn set_names(&mut self, names: SessionNames) {
         self.names = names;
     }
-    fn set_own_catalog(&mut self, _json: Option<&[u8]>) -> Result<(), String> {
-        Ok(())
+    fn set_own_catalog(&mut self, json: Option<&[u8]>) -> Result<(), String> {
+        match json {
+            Some(json) if !json.starts_with(b"{") => Err("not the catalog".into()),
+            _ => Ok(()),
+        }
     }
     fn wants_estimate(&self, ruling: &Ruling) -> bool {
         ruling.text.starts_with(b"expect") && !ruling.estimated

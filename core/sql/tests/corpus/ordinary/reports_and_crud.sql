@@ -142,7 +142,7 @@ SELECT id, email, phone, born, salary, doc, nicknames FROM people WHERE team_id 
 SELECT 1::smallint, 2::int, 3::bigint, 1.5::numeric, 1.5::real, 2.5::double precision, 'a'::text, 'b'::varchar(3), 'c'::char(3), true, DATE '2020-01-01', TIME '12:00', TIMESTAMP '2020-01-01 12:00', TIMESTAMPTZ '2020-01-01 12:00Z', INTERVAL '1 day', '\x00ff'::bytea, gen_random_uuid() IS NOT NULL, '{"a": 1}'::json, '{"a": 1}'::jsonb, '{1,2}'::int[], '10.0.0.1'::inet, '10.0.0.0/8'::cidr, '08:00:2b:01:02:03'::macaddr, '(1,2)'::point, '1 USD' IS NOT NULL, int4range(1, 5), 'a & b'::tsquery, 'a b'::tsvector, B'101', '<a/>'::xml, '12.34'::money, 'gold'::tier, ROW('a', 'b')::address;
 
 -- case: arrays
-SELECT (ARRAY[[1, 2], [3, 4]])[2][1], '{a,b}'::text[] || 'c', array_length(ARRAY[1, 2, 3], 1), 2 = ANY (ARRAY[1, 2]);
+SELECT (ARRAY[[1, 2], [3, 4]])[2][1], '{a,b}'::text[] || 'c'::text, array_length(ARRAY[1, 2, 3], 1), 2 = ANY (ARRAY[1, 2]);
 
 -- case: ranges
 SELECT int4range(1, 10) * int4range(5, 20), daterange('2020-01-01', '2020-02-01') @> DATE '2020-01-15';
