@@ -138,7 +138,7 @@ const tools = {
       await query.changeColumn({ tableName: 'Notes', schema: 'mig' }, 'rank', { type: DataTypes.BIGINT, allowNull: false, defaultValue: 2 });
       await query.renameColumn({ tableName: 'Notes', schema: 'mig' }, 'text', 'body');
       await query.addIndex({ tableName: 'Notes', schema: 'mig' }, ['rank'], { name: 'notes_rank' });
-      show(await query.describeTable({ tableName: 'Notes', schema: 'mig' }), await query.describeTable('customers'));
+      show(await query.describeTable({ tableName: 'Notes', schema: 'mig' }), await query.describeTable({ tableName: 'customers', schema: 'public' }));
       show(await query.showIndex({ tableName: 'Notes', schema: 'mig' }), (await query.showAllTables()).length > 0);
       show(await query.getForeignKeyReferencesForTable({ tableName: 'Notes', schema: 'mig' }));
       show(await sequelize.databaseVersion());

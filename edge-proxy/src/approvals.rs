@@ -43,6 +43,21 @@ pub struct Approvals {
     background: Handle,
 }
 
+/// Where a statement's session hears of its request.
+pub struct News {
+    /// The statement's number.
+    pub number: u64,
+    /// The session's events.
+    pub events: mpsc::UnboundedSender<SessionEvent>,
+}
+
+impl News {
+    fn tell(&self, news: ApprovalNews) {
+        // Where nobody listens, the session is over.
+        let _ = self.events.send(SessionEvent::Approval(self.number, news));
+    }
+}
+
 /// A request under way; dropping it gives it up.
 pub struct Asking {
     given_up: CancellationToken,
@@ -77,7 +92,7 @@ impl Approvals {
         ask: ApprovalAsk,
         requester: Requester,
         rows_estimate: impl Future<Output = Option<f64>> + Send + 'static,
-        events: mpsc::UnboundedSender<SessionEvent>,
+        news: News,
     ) -> Asking {
         let given_up = CancellationToken::new();
         let asking = Asking { given_up: given_up.clone() };
@@ -85,9 +100,9 @@ impl Approvals {
         self.background.spawn(async move {
             let estimate = rows_estimate.await;
             let request = request(&ask, &requester, estimate);
-            let ended = approvals.run(request, &given_up, &events).await;
+            let ended = approvals.run(request, &given_up, &news).await;
             if let Err(reason) = ended {
-                let _ = events.send(SessionEvent::Approval(ApprovalNews::Ended(reason)));
+                news.tell(ApprovalNews::Ended(reason));
             }
         });
         asking
@@ -97,7 +112,7 @@ impl Approvals {
         &self,
         request: v1::ApprovalRequest,
         given_up: &CancellationToken,
-        events: &mpsc::UnboundedSender<SessionEvent>,
+        news: &News,
     ) -> Result<(), String> {
         let mut client = self.client()?;
         let ticket = call(client.request_approval(request)).await?;
@@ -105,16 +120,15 @@ impl Approvals {
             ticket.id.parse().map_err(|_| "the control plane gave no usable id".to_owned())?;
         let expires_at = Timestamp(ticket.expires_at_micros);
         let expires = DurationMs(expires_at.since((self.clock)()).0);
-        let pending = ApprovalNews::Pending { id: id.clone(), expires };
-        let _ = events.send(SessionEvent::Approval(pending));
+        news.tell(ApprovalNews::Pending { id: id.clone(), expires });
         let deadline = Duration::from_millis(expires.0) + DEADLINE_GRACE;
         tokio::select! {
             () = given_up.cancelled() => {
                 self.cancel(&id, "given up by the session").await;
                 Ok(())
             }
-            news = self.follow(&id) => {
-                let _ = events.send(SessionEvent::Approval(news));
+            end = self.follow(&id) => {
+                news.tell(end);
                 Ok(())
             }
             () = tokio::time::sleep(deadline) => {
@@ -146,13 +160,7 @@ impl Approvals {
     }
 
     /// Uses the grant for exactly this statement.
-    pub fn use_grant(
-        &self,
-        id: ApprovalId,
-        digest: BindingDigest,
-        epoch: Epoch,
-        events: mpsc::UnboundedSender<SessionEvent>,
-    ) {
+    pub fn use_grant(&self, id: ApprovalId, digest: BindingDigest, epoch: Epoch, news: News) {
         let approvals = self.clone();
         self.background.spawn(async move {
             let request = v1::UseGrantRequest {
@@ -164,12 +172,11 @@ impl Approvals {
                 Ok(mut client) => call(client.use_grant(request)).await.map(|_approvers| ()),
                 Err(reason) => Err(reason),
             };
-            let news = match used {
+            news.tell(match used {
                 Ok(()) => ApprovalNews::Used,
                 // Not known whether it was used: it is not used here, and cannot be used again.
                 Err(reason) => ApprovalNews::Ended(reason),
-            };
-            let _ = events.send(SessionEvent::Approval(news));
+            });
         });
     }
 

@@ -16,7 +16,7 @@ use writ_edge_core::{Cx, Effect, EndReason, Outbox, Session};
 use writ_model::sqlstate;
 use writ_proto::node::Clock;
 
-use crate::approvals::{Approvals, Asking, Requester};
+use crate::approvals::{Approvals, Asking, News, Requester};
 use crate::database::{estimate_rows, expected_rows};
 use crate::journal::SpoolJournal;
 use crate::metrics::Metrics;
@@ -216,7 +216,9 @@ impl Connection {
             }
             SessionEvent::Estimate(rows) => self.session.on_estimate(rows),
             SessionEvent::CancelSent => self.session.on_cancel_sent(),
-            SessionEvent::Approval(news) => self.session.on_approval(news, &mut cx),
+            SessionEvent::Approval(number, news) => {
+                self.session.on_approval(number, news, &mut cx);
+            }
             SessionEvent::DatabaseFresh => self.session.on_database_fresh(),
             SessionEvent::Revoked => {
                 let text = "this principal's access was revoked";
@@ -246,11 +248,12 @@ impl Connection {
                     let tail = (!bind.is_empty()).then_some(bind.as_slice());
                     estimate_rows(&database, &path, &text, tail).await
                 };
-                let events = self.events.clone();
-                self.asking = Some(self.shared.approvals.ask(*ask, requester, rows, events));
+                let news = News { number: ask.number, events: self.events.clone() };
+                self.asking = Some(self.shared.approvals.ask(*ask, requester, rows, news));
             }
-            Effect::UseGrant { id, digest, epoch } => {
-                self.shared.approvals.use_grant(id, digest, epoch, self.events.clone());
+            Effect::UseGrant { number, id, digest, epoch } => {
+                let news = News { number, events: self.events.clone() };
+                self.shared.approvals.use_grant(id, digest, epoch, news);
             }
             Effect::CancelApproval { id, reason } => {
                 self.asking = None;

@@ -22,7 +22,7 @@ pub enum SessionEvent {
     /// A cancel request of its own is over.
     CancelSent,
     /// News of the approval it waits for.
-    Approval(ApprovalNews),
+    Approval(u64, ApprovalNews),
     /// The database was read again.
     DatabaseFresh,
     /// Its principal may not go on.

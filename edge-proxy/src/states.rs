@@ -64,7 +64,8 @@ pub struct Served {
     last_heard: Arc<AtomicI64>,
     ledger: Arc<Ledger>,
     detect: Arc<dyn Detect>,
-    rebuilding: Mutex<()>,
+    /// What the state in force was built of; locked while another is built.
+    built_of: Mutex<Option<(Arc<EdgeConfig>, Arc<DatabaseView>)>>,
     ready: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -133,7 +134,7 @@ impl Databases {
             last_heard: Arc::clone(&self.last_heard),
             ledger: Arc::clone(&self.ledger),
             detect: Arc::clone(&self.detect),
-            rebuilding: Mutex::new(()),
+            built_of: Mutex::new(None),
             ready: watch::channel(false).0,
             task: Mutex::new(None),
         });
@@ -216,13 +217,21 @@ impl Served {
     }
 
     fn rebuild(&self) {
-        let _one_at_a_time = self.rebuilding.lock();
+        let mut built_of = self.built_of.lock();
         let applied = self.applied.lock().clone();
         let view = self.watch.view().borrow().clone();
         let (Some(applied), Some(view)) = (applied, view) else { return };
         if !applied.config.databases.contains_key(&self.database.name) {
             return;
         }
+        // The same again would only forget what was decided.
+        let same = |of: &(Arc<EdgeConfig>, Arc<DatabaseView>)| {
+            Arc::ptr_eq(&of.0, &applied.config) && Arc::ptr_eq(&of.1, &view)
+        };
+        if built_of.as_ref().is_some_and(same) {
+            return;
+        }
+        *built_of = Some((Arc::clone(&applied.config), Arc::clone(&view)));
         let configured = applied.config.classifications.get(&self.database.name);
         let known = KnownColumns::new(configured.map_or(&[], Vec::as_slice), &view.findings);
         let state = DatabaseState::new(

@@ -275,7 +275,17 @@ impl Walk<'_> {
                     | T::AtDropIdentity
                     | T::AtAttachPartition
             );
-            if !quiet {
+            let column = found.as_ref().and_then(|f| f.column(&command.name));
+            let widens = command.subtype() == T::AtAlterColumnType
+                && column.is_some_and(|c| self.only_widens(c, command.def.as_deref()));
+            if widens
+                && let Some(NodeEnum::ColumnDef(to)) =
+                    command.def.as_deref_mut().and_then(|d| d.node.as_mut())
+            {
+                // The column itself, which is not looked at.
+                to.raw_default = None;
+            }
+            if !quiet && !widens {
                 // A failed conversion or check shows the value that failed.
                 let read = match command.subtype() {
                     T::AtAlterColumnType => Some(vec![command.name.clone()]),

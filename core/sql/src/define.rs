@@ -123,6 +123,18 @@ impl Walk<'_> {
                     self.define(relation, false, false);
                 }
             }
+            NodeEnum::CreateRangeStmt(create) if range_parts(&create.params).is_some() => {
+                self.kind(Kind::Create);
+                self.facts.defines.insert(parse::strings(&create.type_name).join("."));
+                // Each of the two types comes with functions of its name.
+                let multirange = range_parts(&create.params).flatten();
+                if let Some(name) = parse::strings(&create.type_name).pop() {
+                    self.made_functions.insert(name.replacen("range", "multirange", 1));
+                    self.made_functions.insert(format!("{name}_multirange"));
+                    self.made_functions.insert(name);
+                }
+                self.made_functions.extend(multirange);
+            }
             NodeEnum::AlterEnumStmt(alter) => {
                 self.kind(Kind::Alter);
                 self.facts.defines.insert(parse::strings(&alter.type_name).join("."));
@@ -452,4 +464,23 @@ pub(crate) fn is_relation(kind: pb::ObjectType) -> bool {
             | pb::ObjectType::ObjectForeignTable
             | pb::ObjectType::ObjectSequence
     )
+}
+
+/// The name of the multirange type of a range type without code of its own; `None`: it may have some.
+fn range_parts(parameters: &[Node]) -> Option<Option<String>> {
+    let mut multirange = None;
+    for parameter in parameters {
+        let Some(NodeEnum::DefElem(parameter)) = &parameter.node else { return None };
+        match parameter.defname.as_str() {
+            "subtype" | "collation" => {}
+            "multirange_type_name" => {
+                let Some(NodeEnum::TypeName(name)) = &parameter.arg.as_deref()?.node else {
+                    return None;
+                };
+                multirange = parse::strings(&name.names).pop();
+            }
+            _ => return None,
+        }
+    }
+    Some(multirange)
 }

@@ -44,6 +44,7 @@ mod system;
 mod triggers;
 mod utility;
 mod walk;
+mod widening;
 
 pub use derived::{DerivedColumn, derived_columns};
 pub use kind_keyed::MASK_KEY_SETTINGS;

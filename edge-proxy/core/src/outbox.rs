@@ -22,6 +22,8 @@ pub trait Journal {
 /// What an approver is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApprovalAsk {
+    /// The statement's number, which news of the request name: what is said of an older one concerns no other.
+    pub number: u64,
     /// Makes asking twice one request.
     pub statement_id: String,
     /// Everything that the grant is bound to (C4).
@@ -49,6 +51,8 @@ pub enum Effect {
     RequestApproval(Box<ApprovalAsk>),
     /// Use the grant; answer with [`crate::session::Session::on_approval`].
     UseGrant {
+        /// The statement's number.
+        number: u64,
         /// The request.
         id: ApprovalId,
         /// What is about to run.

@@ -136,7 +136,9 @@ fn hold(rig: &mut Rig) {
     let effects = rig.effects();
     assert!(matches!(effects.as_slice(), [Effect::RequestApproval(_)]), "{effects:?}");
     let id = "apr-1".parse().expect("id");
-    rig.with(|s, cx| s.on_approval(ApprovalNews::Pending { id, expires: DurationMs(9_000) }, cx));
+    rig.with(|s, cx| {
+        s.on_approval(1, ApprovalNews::Pending { id, expires: DurationMs(9_000) }, cx)
+    });
 }
 
 #[test]
@@ -147,10 +149,10 @@ fn a_held_query_goes_on_after_its_grant_was_used() {
     assert_eq!(tags(&seen), "N");
     let message = field(&seen, b'M').expect("message");
     assert!(message.contains("apr-1") && message.contains("dba"), "{message}");
-    rig.with(|s, cx| s.on_approval(ApprovalNews::Granted, cx));
+    rig.with(|s, cx| s.on_approval(1, ApprovalNews::Granted, cx));
     assert!(matches!(rig.effects().as_slice(), [Effect::UseGrant { .. }]));
     assert_eq!(rig.to_server(), b"");
-    rig.with(|s, cx| s.on_approval(ApprovalNews::Used, cx)).durable();
+    rig.with(|s, cx| s.on_approval(1, ApprovalNews::Used, cx)).durable();
     assert_eq!(rig.to_server(), query("hold delete"));
     rig.server(&[complete("DELETE 3"), ready(b'I')].concat());
     assert_eq!(rig.journal.lines, ["intent s-1 forwarded", "outcome s-1 ok 3"]);
@@ -160,10 +162,10 @@ fn a_held_query_goes_on_after_its_grant_was_used() {
 fn no_other_news_lets_a_held_statement_pass() {
     let mut rig = Rig::new();
     hold(&mut rig);
-    rig.with(|s, cx| s.on_approval(ApprovalNews::Used, cx)).durable();
+    rig.with(|s, cx| s.on_approval(1, ApprovalNews::Used, cx)).durable();
     assert_eq!(rig.to_server(), b"", "a grant that was not asked for");
-    rig.with(|s, cx| s.on_approval(ApprovalNews::Ended("denied by user:ada".into()), cx));
-    rig.with(|s, cx| s.on_approval(ApprovalNews::Granted, cx));
+    rig.with(|s, cx| s.on_approval(1, ApprovalNews::Ended("denied by user:ada".into()), cx));
+    rig.with(|s, cx| s.on_approval(1, ApprovalNews::Granted, cx));
     assert_eq!(rig.to_server(), query("writ_refused"));
     let _ = rig.to_client();
     rig.server(&[error("42601"), ready(b'I')].concat());
@@ -192,8 +194,9 @@ fn a_new_epoch_asks_again_about_what_was_held_under_the_old_one() {
         epoch += 1;
         rig.with(|s, _| s.gate_mut().epoch = epoch);
         // C4: what was granted for the old epoch is void.
-        rig.with(|s, cx| s.on_approval(ApprovalNews::Granted, cx));
+        rig.with(|s, cx| s.on_approval(epoch - 1, ApprovalNews::Granted, cx));
     };
+    let mut asked = 1;
     for _ in 0..16 {
         next(&mut rig);
         let effects = rig.effects();
@@ -205,9 +208,23 @@ fn a_new_epoch_asks_again_about_what_was_held_under_the_old_one() {
             "{effects:?}"
         );
         assert_eq!(rig.to_server(), b"", "nothing passes");
-        // Late news of the old request are not news of the new one.
-        rig.with(|s, cx| s.on_approval(ApprovalNews::Granted, cx));
+        // Late news of the old request are not news of the new one: they neither let it pass nor end it.
+        // Each epoch made one more request.
+        let (old, new) = (asked, asked + 1);
+        asked += 1;
+        let pending = |id: &str| ApprovalNews::Pending {
+            id: id.parse().expect("id"),
+            expires: DurationMs(9_000),
+        };
+        rig.with(|s, cx| s.on_approval(old, pending("apr-old"), cx));
+        rig.with(|s, cx| s.on_approval(new, pending("apr-new"), cx));
+        for late in
+            [ApprovalNews::Granted, ApprovalNews::Used, ApprovalNews::Ended("cancelled".into())]
+        {
+            rig.with(|s, cx| s.on_approval(old, late, cx));
+        }
         assert!(rig.effects().is_empty());
+        assert_eq!(rig.to_server(), b"", "it still waits");
     }
     next(&mut rig);
     assert!(matches!(rig.effects().as_slice(), [Effect::CancelApproval { .. }]));
@@ -321,6 +338,34 @@ fn a_text_that_ends_a_transaction_of_definitions_uses_no_names() {
         query("writ_refused"),
         "E2: what it undoes was looked at as if it stayed"
     );
+}
+
+#[test]
+fn before_an_unknown_name_is_refused_the_catalog_is_read_again() {
+    let asks = |rig: &mut Rig| rig.effects().iter().any(|e| matches!(e, Effect::RefreshDatabase));
+    let mut rig = Rig::new();
+    rig.client(&query("deny"));
+    assert!(!asks(&mut rig), "control: no catalog would change that");
+    rig.server(&[error("42601"), ready(b'I')].concat());
+    let _ = (rig.to_client(), rig.to_server());
+
+    rig.client(&query("unknown 1"));
+    assert!(asks(&mut rig));
+    assert_eq!(rig.to_server(), b"", "E1: it waits");
+    rig.with(|s, _| s.gate_mut().epoch = EPOCH_OF_THE_UNKNOWN);
+    rig.with(|s, _| s.on_database_fresh());
+    assert_eq!(rig.to_server(), query("unknown 1"), "someone had made it");
+    rig.server(&[complete("SELECT 1"), ready(b'I')].concat());
+
+    rig.with(|s, _| s.gate_mut().epoch = 1);
+    rig.client(&query("unknown 2"));
+    assert!(asks(&mut rig));
+    rig.with(|s, _| s.on_database_fresh());
+    assert_eq!(rig.to_server(), query("writ_refused"), "nobody had");
+    rig.server(&[error("42601"), ready(b'I')].concat());
+    rig.client(&query("unknown 2"));
+    assert!(!asks(&mut rig), "not twice in a moment");
+    assert_eq!(rig.to_server(), query("writ_refused"));
 }
 
 #[test]

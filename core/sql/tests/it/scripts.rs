@@ -22,6 +22,8 @@ const UNDERSTOOD: &[&str] = &[
      SELECT id, tier FROM customers",
     "ALTER TABLE customers ALTER COLUMN name TYPE varchar(80); SELECT name FROM customers",
     "ALTER TABLE customers RENAME COLUMN name TO full_name; SELECT full_name FROM customers",
+    "ALTER TABLE customers ALTER COLUMN email TYPE varchar(254) USING \"email\"::varchar(254)",
+    "ALTER TABLE customers ALTER email TYPE text, ALTER COLUMN ssn TYPE varchar(5), ALTER ssn TYPE varchar USING ssn::varchar",
     "ALTER TABLE customers ADD CONSTRAINT u UNIQUE (name); ALTER TABLE customers ADD CHECK (name <> '')",
     "ALTER INDEX orders_pkey RENAME TO orders_pk; SELECT id FROM orders",
     "ALTER INDEX orders_pkey SET (fillfactor = 70)",
@@ -46,6 +48,8 @@ const UNDERSTOOD: &[&str] = &[
     "DO $$ begin -- one\n ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES plain (id); end $$",
     "CREATE DOMAIN d AS text CHECK (value <> ''); CREATE TABLE t (a d); INSERT INTO t VALUES ('x')",
     "CREATE POLICY p ON orders USING (total > 0); ALTER TABLE orders ENABLE ROW LEVEL SECURITY; SELECT id FROM orders",
+    "CREATE TYPE s.span AS RANGE (subtype = integer, multirange_type_name = s.spans); CREATE TABLE t (a int); \
+     INSERT INTO t VALUES (1); SELECT o.note FROM orders o",
     "CREATE UNLOGGED TABLE t AS SELECT id FROM customers; ALTER TABLE t SET LOGGED; SELECT id FROM t",
     "CREATE SEQUENCE s; CREATE TABLE t (a int DEFAULT nextval('s')); ALTER SEQUENCE s OWNED BY t.a; INSERT INTO t DEFAULT VALUES",
 ];
@@ -69,6 +73,15 @@ const REFUSED: &[&str] = &[
      SELECT name FROM customers",
     "ALTER TABLE customers SET SCHEMA app; SELECT ssn FROM app.customers",
     "ALTER TABLE customers ALTER COLUMN ssn TYPE int USING ssn::int",
+    // Which fails, or shows another value, depends on what is there.
+    "ALTER TABLE customers ALTER COLUMN email TYPE varchar(39)",
+    "ALTER TABLE customers ALTER COLUMN email TYPE varchar(254) USING email::varchar(39)",
+    "ALTER TABLE customers ALTER COLUMN email TYPE varchar(254) USING ssn::varchar(254)",
+    "ALTER TABLE customers ALTER COLUMN email TYPE varchar(254) USING lower(email)::varchar(254)",
+    "ALTER TABLE customers ALTER COLUMN email TYPE varchar(254) USING email::int::varchar(254)",
+    "ALTER TABLE customers ALTER COLUMN email TYPE varchar(254) COLLATE \"C\"",
+    "ALTER TABLE customers ALTER COLUMN email TYPE char(254)",
+    "ALTER TABLE customers ALTER COLUMN email TYPE other.text",
     "ALTER TABLE customers ADD CONSTRAINT u UNIQUE (ssn)",
     "ALTER TABLE customers ADD EXCLUDE USING gist (ssn WITH =)",
     "ALTER TABLE customers ADD CHECK (ssn > '5')",
@@ -100,6 +113,9 @@ const REFUSED: &[&str] = &[
     "CREATE FUNCTION lower(text) RETURNS text LANGUAGE sql AS 'SELECT 1'; SELECT lower(note) FROM orders",
     "CREATE FUNCTION f(orders) RETURNS text LANGUAGE sql AS 'SELECT 1'; SELECT o.f FROM orders o",
     "ALTER FUNCTION g() RENAME TO upper; SELECT upper(note) FROM orders",
+    "CREATE TYPE lower AS RANGE (subtype = integer); SELECT lower(note) FROM orders",
+    "CREATE TYPE x AS RANGE (subtype = integer, multirange_type_name = lower); SELECT lower(note) FROM orders",
+    "CREATE TYPE x AS RANGE (subtype = integer, canonical = f); SELECT note FROM orders",
     "CREATE OPERATOR + (FUNCTION = f, LEFTARG = text, RIGHTARG = text); SELECT note FROM orders",
     // Past the end of a transaction.
     "CREATE TABLE t (a int); COMMIT; SELECT a FROM public.t",

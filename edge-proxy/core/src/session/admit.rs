@@ -56,7 +56,7 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) id: Option<ApprovalId>,
-    number: u64,
+    pub(crate) number: u64,
     ruling: Arc<Ruling>,
     stage: Stage,
     /// How often the configuration changed while it waited.
@@ -187,7 +187,12 @@ impl<G: Gate> Session<G> {
             Stage::Granted => {
                 if let Some(id) = held.id.clone() {
                     let digest = self.binding(ruling, bind).digest();
-                    cx.out.effects.push(Effect::UseGrant { id, digest, epoch: now });
+                    cx.out.effects.push(Effect::UseGrant {
+                        number: held.number,
+                        id,
+                        digest,
+                        epoch: now,
+                    });
                     held.stage = Stage::Using;
                 }
             }
@@ -215,6 +220,7 @@ impl<G: Gate> Session<G> {
         let Verdict::Hold(terms) = &ruling.decision.verdict else { return Admit::Wait };
         let binding = self.binding(ruling, bind);
         let ask = ApprovalAsk {
+            number,
             statement_id: self.statement_id(number),
             digest: binding.digest(),
             binding,

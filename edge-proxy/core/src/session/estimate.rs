@@ -43,6 +43,9 @@ impl<G: Gate> Session<G> {
             return None;
         }
         let ruling = self.gate.rule(text, cx.now);
+        if self.look_again(text, &ruling, cx) {
+            return None;
+        }
         if !self.gate.wants_estimate(&ruling) {
             return Some(ruling);
         }

@@ -6,6 +6,7 @@ mod client;
 mod estimate;
 mod extended;
 mod metered;
+mod outdated;
 mod pending;
 mod probe;
 mod running;
@@ -26,6 +27,7 @@ use crate::write::Message;
 use admit::Admission;
 use estimate::Estimate;
 use metered::{CursorMeter, Meter};
+use outdated::Looked;
 use pending::Pending;
 use probe::Probe;
 use screened::Screening;
@@ -146,6 +148,7 @@ pub struct Session<G> {
     pub(crate) meter: Option<Box<Meter>>,
     /// What the planner is asked, or has said.
     pub(crate) estimate: Option<Estimate>,
+    pub(crate) looked: Option<Looked>,
     /// A cancel request of our own is on its way.
     pub(crate) cancelling: bool,
     /// Cursors and portals with limits.
@@ -194,6 +197,7 @@ impl<G: Gate> Session<G> {
             upstream_drop: 0,
             meter: None,
             estimate: None,
+            looked: None,
             cancelling: false,
             cursors: HashMap::new(),
             screening: Screening::default(),
@@ -269,9 +273,12 @@ impl<G: Gate> Session<G> {
         self.stale.awaiting_database = false;
     }
 
-    /// News of the approval that this session waits for. Call [`Session::on_client`] afterwards.
-    pub fn on_approval(&mut self, news: ApprovalNews, cx: &mut Cx<'_>) {
-        if let Some(Admission::Held(held)) = &mut self.admission {
+    /// News of the approval that statement `number` waits for. Call [`Session::on_client`] afterwards.
+    pub fn on_approval(&mut self, number: u64, news: ApprovalNews, cx: &mut Cx<'_>) {
+        // C4: news of a request that was given up say nothing of the one that took its place.
+        if let Some(Admission::Held(held)) = &mut self.admission
+            && held.number == number
+        {
             held.news(news, cx.out);
         }
     }

@@ -14,7 +14,7 @@ use writ_edge_core::{Cx, Effect, Gate, Journal, JournalFull, Outbox, Session};
 use writ_model::facts::{CursorUse, SessionEffect};
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{
-    Decision, Denial, DurationMs, Epoch, HoldTerms, HourlyLimit, Limits, RelationUse,
+    Decision, Denial, DurationMs, Epoch, HoldTerms, HourlyLimit, Limits, OpaqueReason, RelationUse,
     StatementFacts, StatementKind, Tag, Timestamp, Verdict,
 };
 
@@ -94,8 +94,11 @@ impl Detect for Secrets {
     }
 }
 
+/// From this epoch on, the text `unknown …` is allowed.
+pub const EPOCH_OF_THE_UNKNOWN: u64 = 77;
+
 impl WordGate {
-    fn ruling(&self, text: &[u8], verdict: Verdict, code: SqlState) -> Arc<Ruling> {
+    fn ruling(&self, text: &[u8], mut verdict: Verdict, code: SqlState) -> Arc<Ruling> {
         let shown = String::from_utf8_lossy(text).into_owned();
         let word = shown.split(' ').next().unwrap_or_default().to_owned();
         let mut facts =
@@ -120,6 +123,11 @@ impl WordGate {
             "prepare" => facts.prepares.extend([name]),
             "execute" => facts.executes.extend([name]),
             _ => {}
+        }
+        // What somebody makes later.
+        if word == "unknown" && self.epoch < EPOCH_OF_THE_UNKNOWN {
+            facts.opaque.insert(OpaqueReason::UnknownRelation("later".into()));
+            verdict = self::verdict("deny");
         }
         if word == "set" {
             facts.session.insert(SessionEffect::Names);
