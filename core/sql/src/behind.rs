@@ -25,6 +25,8 @@ const POPULATING: &[&str] = &[
 pub(crate) struct Seen {
     /// Last parts of the names of types.
     types: BTreeSet<String>,
+    /// The same of the columns of tables that the text makes: they matter once something is written.
+    made: BTreeSet<String>,
     /// Whether values of columns may be brought to one type with others.
     mixing: bool,
     /// Whether any column may get its default.
@@ -38,6 +40,17 @@ impl Walk<'_> {
             && self.tracks_types()
         {
             self.seen.types.insert(name.to_owned());
+        }
+    }
+
+    /// Notes the types of the columns of a table that is made.
+    pub(crate) fn see_columns(&mut self, elements: &[Node]) {
+        for element in elements {
+            if let Some(pg_query::NodeEnum::ColumnDef(column)) = &element.node
+                && let Some(name) = column.type_name.as_ref().and_then(|t| t.names.last())
+            {
+                self.seen.made.extend(parse::string(name).map(str::to_owned));
+            }
         }
     }
 
@@ -239,6 +252,10 @@ impl Walk<'_> {
     fn conversions(&mut self) {
         let catalog = self.catalog;
         let behind = catalog.behind();
+        let writes = [Kind::Insert, Kind::Update, Kind::Merge, Kind::CopyIn, Kind::Unknown];
+        if writes.iter().any(|kind| self.facts.kinds.contains(kind)) {
+            self.seen.types.append(&mut self.seen.made);
+        }
         // What is known to read relations counts too: its reads are the text's (E3).
         let harmful = |walk: &mut Self, oid: u32| {
             walk.harmless(oid).is_none_or(|facts| !facts.reads.is_empty())

@@ -121,12 +121,13 @@ impl Walk<'_> {
         self.kind(Kind::Create);
         for parent in &create.inh_relations {
             if let Some(NodeEnum::RangeVar(parent)) = &parent.node {
-                self.mention_one(parent);
+                self.copied(parent);
             }
         }
         // What is made next may have the bare name of what is copied here.
         let likes = |n: &&mut Node| matches!(n.node, Some(NodeEnum::TableLikeClause(_)));
         create.table_elts.iter_mut().filter(likes).for_each(|like| self.element(like));
+        self.see_columns(&create.table_elts);
         if let Some(relation) = &create.relation {
             self.define(relation, create.if_not_exists, false);
         }
@@ -178,7 +179,7 @@ impl Walk<'_> {
             }
             Some(NodeEnum::TableLikeClause(like)) => {
                 if let Some(relation) = &like.relation {
-                    self.mention_one(relation);
+                    self.copied(relation);
                 }
             }
             Some(NodeEnum::PartitionCmd(part)) => {
@@ -297,9 +298,16 @@ impl Walk<'_> {
             }
             self.over(relation.as_ref(), |walk| {
                 if let Some(definition) = command.def.as_deref_mut() {
+                    // Rows that are there get values of the type.
+                    if let Some(NodeEnum::ColumnDef(column)) = definition.node.as_mut() {
+                        column.type_name.children(walk);
+                    }
                     walk.element(definition);
                 }
             });
+            if command.subtype() == T::AtAttachPartition {
+                self.takes_over(found.as_ref());
+            }
             if let Some(relation) = &relation {
                 self.alter_command(relation, command);
             }

@@ -96,6 +96,19 @@ impl Walk<'_> {
         }
     }
 
+    /// Notes that a new relation is made after another.
+    pub(crate) fn copied(&mut self, from: &pb::RangeVar) {
+        let found = self.mention_one(from);
+        self.takes_over(found.as_ref());
+    }
+
+    /// Another relation gets what runs behind this one: defaults, checks and triggers that nothing is known of there.
+    pub(crate) fn takes_over(&mut self, from: Option<&Relation>) {
+        if from.is_some_and(|from| self.catalog.hooks(from.oid).next().is_some()) {
+            self.definitions_change();
+        }
+    }
+
     /// Notes what becomes of a relation of the snapshot.
     fn changed(&mut self, oid: u32, relation: Option<Relation>) {
         if !self.planning && !self.catalog.change(oid, relation) {

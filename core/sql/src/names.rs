@@ -14,7 +14,7 @@ pub struct Names {
     pub role: String,
     /// The relations of the session's temporary schema.
     pub temp_relations: Vec<String>,
-    /// Those of them that run something of their own: views, and tables with triggers or rules.
+    /// Those of them that run something of their own: views, and tables with triggers, rules or code behind columns.
     pub temp_active: Vec<String>,
     /// The setting of that name. With `off` a backslash quotes in plain strings.
     pub standard_conforming_strings: bool,

@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
         }
         if found == Resolved::Temporary && self.names.temp_active.contains(name) {
             let why = format!(
-                "pg_temp.{name}: a temporary view, or a temporary table with triggers or rules; \
+                "pg_temp.{name}: a temporary view, or a temporary table that runs code of users (triggers, rules, domains, defaults); \
                  make it permanent, or do without"
             );
             self.opaque(OpaqueReason::Session(why));

@@ -126,23 +126,7 @@ SELECT pg_catalog.md5(pg_catalog.concat_ws(' ',
 "#;
 
 /// Yields one row of text columns that says what names mean in the session that asks: see [`NamesRow`].
-pub const NAMES_QUERY: &str = r#"
-SELECT CURRENT_USER::pg_catalog.text,
-  pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text,
-  pg_catalog.current_setting('standard_conforming_strings'),
-  (SELECT COALESCE(pg_catalog.json_agg(c.relname), '[]'::pg_catalog.json)::pg_catalog.text
-    FROM pg_catalog.pg_class AS c
-    WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-      AND c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()
-      AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,S,c}'::pg_catalog."char"[])),
-  pg_catalog.current_setting('search_path'),
-  (SELECT COALESCE(pg_catalog.json_agg(c.relname), '[]'::pg_catalog.json)::pg_catalog.text
-    FROM pg_catalog.pg_class AS c
-    WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-      AND c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()
-      AND (c.relhasrules OR EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
-        WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal)))
-"#;
+pub const NAMES_QUERY: &str = include_str!("catalog/names.sql");
 
 /// How many columns [`NAMES_QUERY`] yields.
 const NAMES_COLUMNS: usize = 6;

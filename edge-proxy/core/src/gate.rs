@@ -99,7 +99,7 @@ pub struct SessionNames {
     pub search_path: Vec<String>,
     /// Relations in the session's temporary schema.
     pub temp_relations: Vec<String>,
-    /// Those of them that run something of their own: views, and tables with triggers or rules.
+    /// Those of them that run something of their own: views, and tables with triggers, rules or code behind columns.
     pub temp_active: Vec<String>,
     /// How backslashes in plain literals are read.
     pub standard_conforming_strings: bool,

@@ -318,6 +318,23 @@ const CASES: &[(&str, &str)] = &[
     // Names that a text makes can change what is in bodies, but nothing about compiled functions.
     ("CREATE TABLE t9 (a int); SELECT note ~==~ 'b' FROM orders", "known"),
     ("CREATE TABLE t9 (a int); SELECT name_of(1)", "opaque public.name_of"),
+    // What a text makes after a relation gets what runs behind that one.
+    ("CREATE TABLE t9 (LIKE orders INCLUDING ALL); INSERT INTO t9 (id) VALUES (1)", "known"),
+    (
+        "CREATE TABLE t9 (LIKE makes INCLUDING DEFAULTS); INSERT INTO t9 (id) VALUES (1)",
+        "opaque t9: an earlier statement of this text may change its meaning",
+    ),
+    (
+        "CREATE TABLE t9 () INHERITS (makes); INSERT INTO t9 (id) VALUES (1)",
+        "opaque t9: an earlier statement of this text may change its meaning",
+    ),
+    ("CREATE TABLE t9 (x mail)", "known"),
+    ("ALTER TABLE orders ADD x mail", "opaque public.leak"),
+    ("CREATE TABLE t9 (x mail); INSERT INTO t9 VALUES ('x')", "opaque public.leak"),
+    (
+        "CREATE TABLE t9 (a int); ALTER TABLE t9 ADD x mail; INSERT INTO t9 VALUES (1, 'x')",
+        "opaque public.leak",
+    ),
     ("SELECT 'a' OPERATOR(app.#) 'b'", "opaque public.leak_eq"),
     ("SELECT id FROM equal", "opaque public.leak_eq"),
     ("SELECT 1 = 2, 'a' IN ('b'), 3 BETWEEN 1 AND 2", "known"),

@@ -200,6 +200,49 @@ async fn a_sessions_own_catalog_is_printed_as_the_shared_one() {
     assert_eq!(before, "\"shop\", \"public\"|on|off");
 }
 
+/// Code of users behind a temporary table runs like that behind any other, and only the session sees the table.
+#[tokio::test]
+async fn temporary_tables_with_code_behind_them_are_told() {
+    let server = Postgres::start();
+    let mut upstream = server.connect().await;
+    upstream
+        .query(
+            "CREATE FUNCTION tells(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+             CREATE FUNCTION as_mood(text) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+             CREATE DOMAIN told AS text CHECK (tells(VALUE)); CREATE DOMAIN above AS told; CREATE DOMAIN tame AS text CHECK (VALUE <> '');
+             CREATE TYPE pair AS (a told); CREATE TYPE mood AS ENUM ('glad'); CREATE TYPE hue AS ENUM ('red');
+             CREATE FUNCTION to_hue(text) RETURNS hue LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE CAST (text AS hue) WITH FUNCTION to_hue(text) AS ASSIGNMENT;
+             CREATE TABLE source (a boolean DEFAULT tells('x'), b text CHECK (tells(b)));
+             CREATE TEMP TABLE plain (a int DEFAULT 1 PRIMARY KEY, b tame, c mood, d text[] CHECK (d <> '{}'));
+             CREATE INDEX ON plain (lower(b));
+             CREATE TEMP TABLE by_domain (a told); CREATE TEMP TABLE by_array (a told[]); CREATE TEMP TABLE by_above (a above);
+             CREATE TEMP TABLE by_row (a pair); CREATE TEMP TABLE by_cast (a hue);
+             CREATE TEMP TABLE by_default (LIKE source INCLUDING DEFAULTS); CREATE TEMP TABLE by_check (LIKE source INCLUDING CONSTRAINTS);
+             CREATE TEMP TABLE by_parent () INHERITS (source);
+             CREATE TEMP TABLE copied AS SELECT NULL::hue AS a",
+        )
+        .await
+        .expect("a session");
+    let mut row = names(&mut upstream).await;
+    assert!(row.temp_relations.contains(&"plain".to_owned()), "control");
+    row.temp_active.sort_unstable();
+    assert_eq!(
+        row.temp_active,
+        [
+            "by_above",
+            "by_array",
+            "by_cast",
+            "by_check",
+            "by_default",
+            "by_domain",
+            "by_parent",
+            "by_row",
+            "copied"
+        ]
+    );
+}
+
 /// Calls a column `pii.email` where any value holds an `@`, and counts the tables that it saw.
 fn at_signs(seen: &Arc<Mutex<Vec<TableSample>>>) -> Classifier {
     let seen = Arc::clone(seen);

@@ -363,6 +363,9 @@ impl<G: Gate> Session<G> {
         if unknown || facts.session.contains(&SessionEffect::Definitions) {
             self.stale.catalog = true;
             self.stale.catalog_in_transaction = true;
+            // What runs behind temporary relations comes with the names.
+            self.stale.names |= self.has_temporary_relations();
+            self.stale.names_in_transaction |= self.has_temporary_relations();
         }
         if facts.session.contains(&SessionEffect::TransactionEnd) {
             self.note_transaction_may_end();

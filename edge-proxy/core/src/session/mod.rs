@@ -149,6 +149,8 @@ pub struct Session<G> {
     /// What the planner is asked, or has said.
     pub(crate) estimate: Option<Estimate>,
     pub(crate) looked: Option<Looked>,
+    /// When the server last said what names mean.
+    pub(crate) named_at: Stamp,
     /// A cancel request of our own is on its way.
     pub(crate) cancelling: bool,
     /// Cursors and portals with limits.
@@ -198,6 +200,7 @@ impl<G: Gate> Session<G> {
             meter: None,
             estimate: None,
             looked: None,
+            named_at: Stamp::default(),
             cancelling: false,
             cursors: HashMap::new(),
             screening: Screening::default(),

@@ -57,11 +57,17 @@ pub(crate) enum Ready {
 }
 
 impl<G: Gate> Session<G> {
+    pub(crate) fn has_temporary_relations(&self) -> bool {
+        !self.gate.names().temp_relations.is_empty()
+    }
+
     /// Makes sure that names mean what the server says they mean, before a text is decided on them.
     pub(crate) fn ready_to_rule(&mut self, cx: &mut Cx<'_>) -> Ready {
         if self.probe.is_some() || self.stale.awaiting_database {
             return Ready::Wait;
         }
+        // What runs behind temporary relations depends on definitions that others change.
+        self.stale.names |= self.has_temporary_relations() && self.gate.stamp() != self.named_at;
         if !(self.stale.names || self.stale.catalog) || self.transaction == Transaction::Failed {
             // In a failed transaction the server answers no question, and runs nothing but its end.
             return Ready::Yes;
@@ -176,6 +182,7 @@ impl<G: Gate> Session<G> {
                     standard_conforming_strings: names.standard_conforming_strings,
                 });
                 self.stale.names = false;
+                self.named_at = self.gate.stamp();
             }
             What::Catalog => {
                 let json = columns.first().copied().flatten().ok_or("the answer is empty")?;

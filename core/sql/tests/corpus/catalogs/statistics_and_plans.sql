@@ -290,7 +290,7 @@ SELECT name, setting, sourcefile FROM pg_settings WHERE name LIKE '%file%';
 SELECT setting FROM pg_file_settings;
 
 -- case: pg_hba
-SELECT * FROM pg_hba_file_rules;
+SELECT line_number, type, database, user_name, address, netmask, auth_method, options, error FROM pg_hba_file_rules;
 
 -- case: replication slots
 SELECT slot_name, plugin FROM pg_replication_slots;
