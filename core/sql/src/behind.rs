@@ -253,9 +253,13 @@ impl Walk<'_> {
         let catalog = self.catalog;
         let behind = catalog.behind();
         let writes = [Kind::Insert, Kind::Update, Kind::Merge, Kind::CopyIn, Kind::Unknown];
-        if writes.iter().any(|kind| self.facts.kinds.contains(kind)) {
+        let writes = writes.iter().any(|kind| self.facts.kinds.contains(kind));
+        if writes {
             self.seen.types.append(&mut self.seen.made);
         }
+        // What was made may have columns of every type that was read.
+        let fills_new = writes && self.has_defined();
+        self.name_types_below();
         // What is known to read relations counts too: its reads are the text's (E3).
         let harmful = |walk: &mut Self, oid: u32| {
             walk.harmless(oid).is_none_or(|facts| !facts.reads.is_empty())
@@ -294,9 +298,24 @@ impl Walk<'_> {
         }
         for domain in domains {
             let (_, last) = split(&domain.name);
-            let read = used.get(&domain.name).is_some_and(|inside| *inside || self.seen.mixing);
+            let inside = |inside: &bool| *inside || self.seen.mixing || fills_new;
+            let read = used.get(&domain.name).is_some_and(inside);
             if read || made.contains_key(&domain.name) || self.seen.types.contains(&last) {
                 domain.functions.iter().for_each(|f| self.run(*f));
+            }
+        }
+    }
+
+    /// A value of a named type is made with values of the types below it.
+    fn name_types_below(&mut self) {
+        let domains = &self.catalog.behind().domains;
+        loop {
+            let below = domains.iter().filter(|d| self.seen.types.contains(&split(&d.name).1));
+            let below: Vec<String> = below.map(|d| last_of(&d.base)).collect();
+            let before = self.seen.types.len();
+            self.seen.types.extend(below);
+            if self.seen.types.len() == before {
+                return;
             }
         }
     }
@@ -332,6 +351,11 @@ impl Walk<'_> {
         found.extend(rows);
         found
     }
+}
+
+/// The last part of a type's name, without length and brackets.
+fn last_of(name: &str) -> String {
+    split(name.split(['[', '(']).next().unwrap_or_default()).1
 }
 
 /// The schema and the name of a type as `format_type` prints it.

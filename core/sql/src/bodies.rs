@@ -60,7 +60,7 @@ pub(crate) struct Bodies {
 impl Walk<'_> {
     /// What a function reads and calls, where it is known to do nothing else.
     pub(crate) fn harmless(&mut self, oid: u32) -> Option<Rc<StatementFacts>> {
-        if self.has_defined() && !self.is_compiled(oid) {
+        if self.has_defined() && (self.code_changed || !self.is_compiled(oid)) {
             // The names in a body mean what they mean when it runs.
             return None;
         }
@@ -88,6 +88,34 @@ impl Walk<'_> {
         };
         let support = self.catalog.body(oid).map_or(&[][..], |body| &body.support);
         compiled(oid) && support.iter().all(|part| compiled(*part))
+    }
+
+    /// Whether a statement leaves every function, operator and cast as it was: those that are known not to touch any.
+    pub(crate) fn keeps_code(statement: &NodeEnum) -> bool {
+        use NodeEnum as N;
+        matches!(
+            statement,
+            N::SelectStmt(_)
+                | N::InsertStmt(_)
+                | N::UpdateStmt(_)
+                | N::DeleteStmt(_)
+                | N::MergeStmt(_)
+                | N::CopyStmt(_)
+                | N::TransactionStmt(_)
+                | N::VariableSetStmt(_)
+                | N::CommentStmt(_)
+                | N::CreateStmt(_)
+                | N::CreateTableAsStmt(_)
+                | N::CreateSeqStmt(_)
+                | N::AlterSeqStmt(_)
+                | N::CreateEnumStmt(_)
+                | N::AlterEnumStmt(_)
+                | N::CompositeTypeStmt(_)
+                | N::CreateDomainStmt(_)
+                | N::ViewStmt(_)
+                | N::IndexStmt(_)
+                | N::AlterTableStmt(_)
+        ) || matches!(statement, N::CreateSchemaStmt(create) if create.schema_elts.is_empty())
     }
 
     fn judge(&mut self, oid: u32) -> Option<Rc<StatementFacts>> {

@@ -6,7 +6,7 @@ use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
 use crate::change::all_columns;
 use crate::children::{Children, Visitor};
-use crate::define::{constraint_columns, is_relation};
+use crate::define::is_relation;
 use crate::parse;
 use crate::scope::Entry;
 use crate::walk::Walk;
@@ -101,7 +101,7 @@ impl Walk<'_> {
     }
 
     /// Walks expressions over the rows of one relation, as in CHECK, USING and index expressions.
-    fn over(&mut self, relation: Option<&pb::RangeVar>, work: impl FnOnce(&mut Self)) {
+    pub(crate) fn over(&mut self, relation: Option<&pb::RangeVar>, work: impl FnOnce(&mut Self)) {
         let target = relation.map(|r| self.target(r).1);
         self.level(|walk| {
             for alias in ["old", "new"] {
@@ -128,6 +128,8 @@ impl Walk<'_> {
         let likes = |n: &&mut Node| matches!(n.node, Some(NodeEnum::TableLikeClause(_)));
         create.table_elts.iter_mut().filter(likes).for_each(|like| self.element(like));
         self.see_columns(&create.table_elts);
+        create.of_typename.children(self);
+        self.temporary_child(create);
         if let Some(relation) = &create.relation {
             self.define(relation, create.if_not_exists, false);
         }
@@ -159,7 +161,7 @@ impl Walk<'_> {
     }
 
     /// A column, a constraint or LIKE in a table definition.
-    fn element(&mut self, element: &mut Node) {
+    pub(crate) fn element(&mut self, element: &mut Node) {
         match element.node.as_mut() {
             Some(NodeEnum::ColumnDef(column)) => {
                 column.raw_default.children(self);
@@ -235,83 +237,6 @@ impl Walk<'_> {
         let Some(relation) = relation else { return };
         self.read(relation, columns, false);
         self.refuse_masked(relation, columns, "a definition reads masked columns");
-    }
-
-    fn alter_table(&mut self, alter: &mut pb::AlterTableStmt) {
-        use pb::AlterTableType as T;
-        self.kind(Kind::Alter);
-        if self.is_index(alter.objtype(), alter.relation.as_ref()) {
-            return self.definitions_grow();
-        }
-        let relation = alter.relation.clone();
-        let found = self.altered(relation.as_ref(), false);
-        for command in &mut alter.cmds {
-            let Some(NodeEnum::AlterTableCmd(command)) = command.node.as_mut() else { continue };
-            let quiet = matches!(
-                command.subtype(),
-                T::AtAddColumn
-                    | T::AtColumnDefault
-                    | T::AtDropNotNull
-                    | T::AtSetNotNull
-                    | T::AtSetStatistics
-                    | T::AtSetOptions
-                    | T::AtResetOptions
-                    | T::AtSetStorage
-                    | T::AtSetCompression
-                    | T::AtDropColumn
-                    | T::AtDropConstraint
-                    | T::AtChangeOwner
-                    | T::AtClusterOn
-                    | T::AtDropCluster
-                    | T::AtSetTableSpace
-                    | T::AtSetRelOptions
-                    | T::AtResetRelOptions
-                    | T::AtEnableRowSecurity
-                    | T::AtDisableRowSecurity
-                    | T::AtForceRowSecurity
-                    | T::AtNoForceRowSecurity
-                    | T::AtReplicaIdentity
-                    | T::AtAddIdentity
-                    | T::AtSetIdentity
-                    | T::AtDropIdentity
-                    | T::AtAttachPartition
-            );
-            let column = found.as_ref().and_then(|f| f.column(&command.name));
-            let widens = command.subtype() == T::AtAlterColumnType
-                && column.is_some_and(|c| self.only_widens(c, command.def.as_deref()));
-            if widens
-                && let Some(NodeEnum::ColumnDef(to)) =
-                    command.def.as_deref_mut().and_then(|d| d.node.as_mut())
-            {
-                // The column itself, which is not looked at.
-                to.raw_default = None;
-            }
-            if !quiet && !widens {
-                // A failed conversion or check shows the value that failed.
-                let read = match command.subtype() {
-                    T::AtAlterColumnType => Some(vec![command.name.clone()]),
-                    T::AtAddConstraint => constraint_columns(command.def.as_deref()),
-                    _ => None,
-                };
-                let read = read.unwrap_or_else(|| all_columns(found.as_ref()));
-                self.reads_rows(found.as_ref(), &read);
-            }
-            self.over(relation.as_ref(), |walk| {
-                if let Some(definition) = command.def.as_deref_mut() {
-                    // Rows that are there get values of the type.
-                    if let Some(NodeEnum::ColumnDef(column)) = definition.node.as_mut() {
-                        column.type_name.children(walk);
-                    }
-                    walk.element(definition);
-                }
-            });
-            if command.subtype() == T::AtAttachPartition {
-                self.takes_over(found.as_ref());
-            }
-            if let Some(relation) = &relation {
-                self.alter_command(relation, command);
-            }
-        }
     }
 
     /// Whether a statement changes an index, which the snapshot leaves out; notes its name.

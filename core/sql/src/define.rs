@@ -102,6 +102,23 @@ impl Walk<'_> {
         self.takes_over(found.as_ref());
     }
 
+    /// A change of a permanent table changes its temporary children too, which nobody but their session sees.
+    pub(crate) fn temporary_child(&mut self, create: &pb::CreateStmt) {
+        let is_temporary = create.relation.as_ref().is_some_and(|r| {
+            r.relpersistence == "t"
+                || r.schemaname == "pg_temp"
+                || r.schemaname.starts_with("pg_temp_")
+        });
+        if is_temporary && !create.inh_relations.is_empty() {
+            self.temporary_inherits();
+        }
+    }
+
+    pub(crate) fn temporary_inherits(&mut self) {
+        let why = "a temporary table that inherits: make it LIKE the other, or permanent";
+        self.opaque(OpaqueReason::Session(why.to_owned()));
+    }
+
     /// Another relation gets what runs behind this one: defaults, checks and triggers that nothing is known of there.
     pub(crate) fn takes_over(&mut self, from: Option<&Relation>) {
         if from.is_some_and(|from| self.catalog.hooks(from.oid).next().is_some()) {

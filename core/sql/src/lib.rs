@@ -8,6 +8,7 @@
 //! View definitions in the snapshot should name relations with their schema, as `pg_get_viewdef` does
 //! in a session whose `search_path` is `pg_catalog`; a bare name is understood only if it is unique.
 
+mod alter;
 mod behind;
 mod below;
 mod block;
@@ -134,7 +135,9 @@ fn walk_all(walk: &mut Walk<'_>, tree: &mut pb::ParseResult) {
     for raw in &mut tree.stmts {
         let Some(statement) = raw.stmt.as_deref_mut() else { continue };
         walk.facts.statements = walk.facts.statements.saturating_add(1);
+        let keeps_code = statement.node.as_ref().is_some_and(Walk::keeps_code);
         walk.statement(statement);
+        walk.code_changed |= !keeps_code;
         walk.names_changed |= std::mem::take(&mut walk.names_changing);
     }
     walk.settle();

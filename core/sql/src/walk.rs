@@ -48,6 +48,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) names_changing: bool,
     /// An earlier statement of this text may change what any name means.
     pub(crate) definitions_changed: bool,
+    /// An earlier statement of this text may have changed a function, an operator or a cast.
+    pub(crate) code_changed: bool,
     /// Relations that earlier statements of this text make.
     pub(crate) made: MadeRelations,
     /// Functions that earlier statements of this text make.
@@ -95,6 +97,7 @@ impl<'a> Walk<'a> {
             names_changed: false,
             names_changing: false,
             definitions_changed: false,
+            code_changed: false,
             made: MadeRelations::default(),
             made_functions: BTreeSet::new(),
             dropped: false,

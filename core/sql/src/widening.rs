@@ -2,10 +2,12 @@
 //! make them where the column is masked.
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
-use writ_model::Column;
+use writ_model::behind::{Hook, HookEvent};
+use writ_model::{Column, Relation};
 
 use crate::kinds::split_type;
 use crate::parse;
+use crate::scope::family;
 use crate::walk::Walk;
 
 /// Types by the names that the grammar gives them, and as `format_type` prints them, from narrow to wide.
@@ -14,7 +16,15 @@ const VARYING: &str = "character varying";
 
 impl Walk<'_> {
     /// Whether `definition` gives `column` a type that holds all values of the one it has, each as it is.
-    pub(crate) fn only_widens(&self, column: &Column, definition: Option<&Node>) -> bool {
+    pub(crate) fn only_widens(
+        &self,
+        relation: &Relation,
+        column: &Column,
+        definition: Option<&Node>,
+    ) -> bool {
+        if self.is_checked_by_users(relation) {
+            return false;
+        }
         let Some(NodeEnum::ColumnDef(to)) = definition.and_then(|d| d.node.as_ref()) else {
             return false;
         };
@@ -27,14 +37,24 @@ impl Walk<'_> {
                 .is_none_or(|using| is_cast_of(using, &column.name, type_name))
     }
 
+    /// Whether code of users looks at the rows when they are written anew: checks, generated columns, indexes.
+    fn is_checked_by_users(&self, relation: &Relation) -> bool {
+        let looks = |hook: &Hook| matches!(hook.event, HookEvent::Write | HookEvent::Generated);
+        let family = family(self.catalog, relation, false);
+        family.iter().any(|member| self.catalog.hooks(member.oid).any(looks))
+    }
+
     fn holds_all_of(&self, from: &str, to: &pb::TypeName) -> bool {
         if !to.array_bounds.is_empty() || to.setof || to.pct_type {
             return false;
         }
         let name = match parse::strings(&to.names).as_slice() {
             [schema, name] if schema == "pg_catalog" => name.clone(),
-            // Where the path puts nothing before the server's own types.
-            [name] if !self.names.search_path.iter().skip(1).any(|s| s == "pg_catalog") => {
+            // Where nothing comes before the server's own types: no schema of the path, and nothing that the text made.
+            [name]
+                if !self.has_changed()
+                    && !self.names.search_path.iter().skip(1).any(|s| s == "pg_catalog") =>
+            {
                 name.clone()
             }
             _ => return false,

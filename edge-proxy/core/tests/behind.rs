@@ -94,6 +94,10 @@ CREATE POLICY p ON spied USING (leak(a) <> '');
 CREATE TABLE mine (id int, a text); ALTER TABLE mine ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY p ON mine USING (EXISTS (SELECT FROM customers c WHERE c.ssn = a));
 CREATE AGGREGATE glue (text) (SFUNC = textcat, STYPE = text);
+CREATE AGGREGATE compiled (text) (SFUNC = textcat, STYPE = text);
+CREATE TYPE mailed AS (m mail);
+CREATE TYPE mails AS RANGE (SUBTYPE = mail, MULTIRANGE_TYPE_NAME = many_mails, SUBTYPE_OPCLASS = text_ops);
+CREATE TABLE ranged (r mails);
 CREATE AGGREGATE leaky (text) (SFUNC = textcat, STYPE = text, FINALFUNC = leak);
 CREATE VIEW equal AS SELECT id FROM customers WHERE name === 'x';
 "#;
@@ -329,6 +333,18 @@ const CASES: &[(&str, &str)] = &[
         "opaque t9: an earlier statement of this text may change its meaning",
     ),
     ("CREATE TABLE t9 (x mail)", "known"),
+    ("CREATE TABLE t9 (LIKE boxes); INSERT INTO t9 VALUES (1, 'x')", "opaque public.leak"),
+    ("CREATE TABLE t9 AS SELECT m FROM boxes; INSERT INTO t9 VALUES ('x')", "opaque public.leak"),
+    ("CREATE TABLE t9 OF mailed; INSERT INTO t9 VALUES ('x')", "opaque public.leak"),
+    ("SELECT '[a,b]'::mails", "opaque public.leak"),
+    ("SELECT '{[a,b]}'::many_mails", "opaque public.leak"),
+    ("INSERT INTO ranged VALUES ('[a,b]')", "opaque public.leak"),
+    // Of what was compiled, nothing is known either once the text may have put something in its place.
+    (
+        "CREATE OR REPLACE AGGREGATE compiled (text) (SFUNC = textcat, STYPE = text, FINALFUNC = leak); SELECT compiled(note) FROM orders",
+        "opaque public.compiled",
+    ),
+    ("CREATE TABLE t9 (a int); SELECT compiled(note) FROM orders", "known"),
     ("ALTER TABLE orders ADD x mail", "opaque public.leak"),
     ("CREATE TABLE t9 (x mail); INSERT INTO t9 VALUES ('x')", "opaque public.leak"),
     (

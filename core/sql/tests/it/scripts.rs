@@ -73,6 +73,10 @@ const REFUSED: &[&str] = &[
      SELECT name FROM customers",
     "ALTER TABLE customers SET SCHEMA app; SELECT ssn FROM app.customers",
     "ALTER TABLE customers ALTER COLUMN ssn TYPE int USING ssn::int",
+    // What is called `text` may be something else by now.
+    "CREATE TEMP TABLE text (a int); ALTER TABLE public.customers ALTER COLUMN email TYPE text USING email::text",
+    "SET search_path = evil, pg_catalog; ALTER TABLE public.customers ALTER COLUMN email TYPE text USING email::text",
+    "CREATE TEMP TABLE c () INHERITS (orders)",
     // Which fails, or shows another value, depends on what is there.
     "ALTER TABLE customers ALTER COLUMN email TYPE varchar(39)",
     "ALTER TABLE customers ALTER COLUMN email TYPE varchar(254) USING email::varchar(39)",

@@ -44,10 +44,21 @@
       WHERE k.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
     'domains', (
       SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
-          pg_catalog.format_type(y.oid, NULL), pg_catalog.format_type(y.typbasetype, NULL),
+          pg_catalog.format_type(y.oid, NULL), pg_catalog.format_type(y.base, NULL),
           COALESCE(u.functions, '[]'::pg_catalog.json))),
         '[]'::pg_catalog.json)
-      FROM pg_catalog.pg_type AS y
+      FROM (
+        SELECT y.oid, y.typbasetype AS base FROM pg_catalog.pg_type AS y
+        WHERE y.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char"
+          AND y.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+        -- A range checks its bounds as values of the type below it.
+        UNION ALL
+        SELECT g.rngtypid, g.rngsubtype FROM pg_catalog.pg_range AS g
+        WHERE g.rngsubtype OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+        UNION ALL
+        SELECT g.rngmultitypid, g.rngsubtype FROM pg_catalog.pg_range AS g
+        WHERE g.rngsubtype OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+      ) AS y
       LEFT JOIN (
         SELECT COALESCE(k.contypid, d.objid) AS oid, pg_catalog.json_agg(DISTINCT
             COALESCE(o.oprcode::pg_catalog.oid, d.refobjid)::pg_catalog.int8) AS functions
@@ -59,9 +70,7 @@
         WHERE d.classid OPERATOR(pg_catalog.=) ANY ('{1247,2606}'::pg_catalog.oid[])
           AND d.refclassid OPERATOR(pg_catalog.=) ANY ('{1255,2617}'::pg_catalog.oid[])
         GROUP BY 1
-      ) AS u ON u.oid OPERATOR(pg_catalog.=) y.oid
-      WHERE y.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char"
-        AND y.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
+      ) AS u ON u.oid OPERATOR(pg_catalog.=) y.oid),
     'hooks', (
       SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
           h.relation::pg_catalog.int8, h.event, h.filled, h.function::pg_catalog.int8,

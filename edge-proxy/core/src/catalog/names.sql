@@ -33,6 +33,9 @@ SELECT CURRENT_USER::pg_catalog.text,
       LEFT JOIN pg_catalog.pg_constraint AS k ON k.contypid OPERATOR(pg_catalog.=) y.oid
       WHERE y.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
         AND (y.typtype OPERATOR(pg_catalog.=) 'c'::pg_catalog."char"
+          OR EXISTS (SELECT FROM pg_catalog.pg_range AS g
+            WHERE g.rngsubtype OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+              AND (g.rngtypid OPERATOR(pg_catalog.=) y.oid OR g.rngmultitypid OPERATOR(pg_catalog.=) y.oid))
           OR (y.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char"
             AND y.typbasetype OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)
           OR EXISTS (SELECT FROM calls AS s

@@ -118,6 +118,9 @@ impl<G: Gate> Session<G> {
                 Step::Wait
             }
         };
+        if step == Step::Taken {
+            self.looked.clear();
+        }
         (step == Step::Taken).then_some(total)
     }
 

@@ -27,7 +27,6 @@ use crate::write::Message;
 use admit::Admission;
 use estimate::Estimate;
 use metered::{CursorMeter, Meter};
-use outdated::Looked;
 use pending::Pending;
 use probe::Probe;
 use screened::Screening;
@@ -148,7 +147,8 @@ pub struct Session<G> {
     pub(crate) meter: Option<Box<Meter>>,
     /// What the planner is asked, or has said.
     pub(crate) estimate: Option<Estimate>,
-    pub(crate) looked: Option<Looked>,
+    /// The texts of the client's message at hand that were looked at again.
+    pub(crate) looked: Vec<Box<[u8]>>,
     /// When the server last said what names mean.
     pub(crate) named_at: Stamp,
     /// A cancel request of our own is on its way.
@@ -199,7 +199,7 @@ impl<G: Gate> Session<G> {
             upstream_drop: 0,
             meter: None,
             estimate: None,
-            looked: None,
+            looked: Vec::new(),
             named_at: Stamp::default(),
             cancelling: false,
             cursors: HashMap::new(),

@@ -1,21 +1,14 @@
 //! What is refused because a name is not known, or means something else than it should, is looked at once more with the
 //! newest catalog: someone may just have made it, through another session or past the gateway.
 
-use writ_model::{DurationMs, OpaqueReason, Timestamp, Verdict};
+use writ_model::{OpaqueReason, Verdict};
 
 use super::{Cx, Session, Transaction};
 use crate::gate::{Gate, Ruling};
 use crate::outbox::Effect;
 
-/// How long a text that stayed refused is taken to stay so.
-const LOOKED_AGE_MAX: DurationMs = DurationMs::from_seconds(1);
-
-/// The last text that was looked at again.
-#[derive(Debug)]
-pub(crate) struct Looked {
-    text: Box<[u8]>,
-    at: Timestamp,
-}
+/// How many texts of one message are looked at again: an EXECUTE may stand for several.
+const LOOKED_MAX: usize = 8;
 
 /// Whether another catalog could make another ruling.
 fn may_be_outdated(ruling: &Ruling) -> bool {
@@ -40,11 +33,12 @@ impl<G: Gate> Session<G> {
         if !may_be_outdated(ruling) || self.transaction == Transaction::Failed || self.skipping {
             return false;
         }
-        let looked = |l: &Looked| *l.text == *text && cx.now.since(l.at) <= LOOKED_AGE_MAX;
-        if self.looked.as_ref().is_some_and(looked) {
+        // Once for each text, however long the answer took: the list is emptied with the message.
+        let looked = self.looked.iter().any(|before| **before == *text);
+        if looked || self.looked.len() >= LOOKED_MAX {
             return false;
         }
-        self.looked = Some(Looked { text: text.into(), at: cx.now });
+        self.looked.push(text.into());
         if self.stale.catalog_in_transaction {
             // This session sees its own definitions, and has to ask for what others made beside them.
             self.stale.catalog = true;

@@ -66,6 +66,10 @@ impl<G: Gate> Session<G> {
         if self.probe.is_some() || self.stale.awaiting_database {
             return Ready::Wait;
         }
+        // E5: what the newest configuration is decides whether the names are asked about again.
+        if !self.fresh(cx) {
+            return Ready::Wait;
+        }
         // What runs behind temporary relations depends on definitions that others change.
         self.stale.names |= self.has_temporary_relations() && self.gate.stamp() != self.named_at;
         if !(self.stale.names || self.stale.catalog) || self.transaction == Transaction::Failed {

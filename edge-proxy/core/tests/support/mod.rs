@@ -98,12 +98,10 @@ impl Detect for Secrets {
 pub const EPOCH_OF_THE_UNKNOWN: u64 = 77;
 
 impl WordGate {
-    fn ruling(&self, text: &[u8], mut verdict: Verdict, code: SqlState) -> Arc<Ruling> {
-        let shown = String::from_utf8_lossy(text).into_owned();
-        let word = shown.split(' ').next().unwrap_or_default().to_owned();
+    fn facts(&self, shown: &str, word: &str) -> StatementFacts {
         let mut facts =
             StatementFacts { bounded: true, statements: 1, ..StatementFacts::default() };
-        facts.kinds.extend(match word.as_str() {
+        facts.kinds.extend(match word {
             "update" => Some(StatementKind::Update),
             "copyin" => Some(StatementKind::CopyIn),
             "begin" | "commit" => Some(StatementKind::Transaction),
@@ -111,7 +109,7 @@ impl WordGate {
             _ => Some(StatementKind::Select),
         });
         let last = shown.split(' ').next_back().unwrap_or_default().to_owned();
-        facts.cursors.extend(match word.as_str() {
+        facts.cursors.extend(match word {
             "declare" => Some(CursorUse::Declare { name: last, hold: false }),
             "fetch" => Some(CursorUse::Fetch(last)),
             "close" => Some(CursorUse::Close(Some(last))),
@@ -119,7 +117,7 @@ impl WordGate {
         });
         // `prepare NAME WORD` is decided by its first word, and what it prepares by its last.
         let name = shown.split(' ').nth(1).unwrap_or_default().to_owned();
-        match word.as_str() {
+        match word {
             "prepare" => facts.prepares.extend([name]),
             "execute" => facts.executes.extend([name]),
             _ => {}
@@ -127,7 +125,6 @@ impl WordGate {
         // What somebody makes later.
         if word == "unknown" && self.epoch < EPOCH_OF_THE_UNKNOWN {
             facts.opaque.insert(OpaqueReason::UnknownRelation("later".into()));
-            verdict = self::verdict("deny");
         }
         if word == "set" {
             facts.session.insert(SessionEffect::Names);
@@ -144,6 +141,16 @@ impl WordGate {
                 name: "t".into(),
                 columns: [].into(),
             });
+        }
+        facts
+    }
+
+    fn ruling(&self, text: &[u8], mut verdict: Verdict, code: SqlState) -> Arc<Ruling> {
+        let shown = String::from_utf8_lossy(text).into_owned();
+        let word = shown.split(' ').next().unwrap_or_default().to_owned();
+        let facts = self.facts(&shown, &word);
+        if !facts.opaque.is_empty() {
+            verdict = self::verdict("deny");
         }
         Arc::new(Ruling {
             text: text.into(),
