@@ -224,6 +224,10 @@ impl Walk<'_> {
             let Some(relation) = merge.relation.as_ref() else { return };
             walk.read_made(relation);
             let (found, entry) = walk.write_to(relation);
+            // Its rows are matched, whatever is done with them.
+            if let Some(found) = &found {
+                walk.read(found, &[], !relation.inh);
+            }
             walk.push(entry.clone());
             if let Some(source) = merge.source_relation.as_mut() {
                 walk.range(source);

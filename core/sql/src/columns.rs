@@ -99,6 +99,12 @@ impl Walk<'_> {
     }
 
     fn system_column(&mut self, entry: &Entry, column: &str) {
+        // The server asks for the right to read, of the target of a change too.
+        if let Source::Relation { schema, name, only, .. } = &entry.source
+            && let Some(relation) = self.catalog.relation(schema, name)
+        {
+            self.read(relation, &[], *only);
+        }
         match entry.oid {
             Some(oid) if column == "tableoid" => self.replacement = mask::oid(oid),
             _ if entry.replaced => {

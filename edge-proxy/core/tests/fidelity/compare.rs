@@ -167,7 +167,8 @@ pub(crate) fn fits(tag: &str, kinds: &BTreeSet<Kind>) -> bool {
         "REASSIGN" => any(&[Kind::Role]),
         "CREATE" => any(&[Kind::Create, Kind::Role, Kind::Server]),
         "ALTER" => any(&[Kind::Alter, Kind::Role, Kind::Grant, Kind::Server]),
-        "DROP" => any(&[Kind::Drop, Kind::Role, Kind::Server]),
+        // What a session made for itself it discards.
+        "DROP" => any(&[Kind::Drop, Kind::Discard, Kind::Role, Kind::Server]),
         "IMPORT" => any(&[Kind::Server]),
         _ => false,
     }
