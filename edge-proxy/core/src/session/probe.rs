@@ -66,12 +66,14 @@ impl<G: Gate> Session<G> {
         if self.probe.is_some() || self.stale.awaiting_database {
             return Ready::Wait;
         }
-        // E5: what the newest configuration is decides whether the names are asked about again.
-        if !self.fresh(cx) {
-            return Ready::Wait;
+        if self.has_temporary_relations() {
+            // E5: what runs behind temporary relations depends on definitions that others change, and is of one state with
+            // them.
+            if !self.fresh(cx) {
+                return Ready::Wait;
+            }
+            self.stale.names |= self.gate.stamp() != self.named_at;
         }
-        // What runs behind temporary relations depends on definitions that others change.
-        self.stale.names |= self.has_temporary_relations() && self.gate.stamp() != self.named_at;
         if !(self.stale.names || self.stale.catalog) || self.transaction == Transaction::Failed {
             // In a failed transaction the server answers no question, and runs nothing but its end.
             return Ready::Yes;
