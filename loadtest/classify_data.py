@@ -27,7 +27,7 @@ SETS = {
         "domains": ["de", "es", "us", "pl", "nl", "se", "fr", "be", "it", "gb"],
     },
     "report": {
-        "seed": 70_000,
+        "seed": 90_000,
         "locales": ["en_GB", "it_IT", "pt_BR", "pt_PT", "da_DK", "fi_FI", "no_NO", "cs_CZ", "ro_RO", "hr_HR", "en_AU",
                     "en_CA", "de_AT", "de_CH", "nl_BE", "hu_HU", "el_GR", "uk_UA", "zh_CN", "ko_KR", "tr_TR", "es_MX"],
         "domains": [],

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use writ_model::ColumnRef;
 
 use crate::tags::Kind;
-use crate::{ColumnSample, Finding, checks, dates, embedded, hints, numbers, people, shapes};
+use crate::{
+    ColumnSample, Finding, checks, dates, embedded, hints, numbers, people, phones, shapes,
+};
 
 /// So much of a value is looked at, in bytes; the rest of a longer one is not read.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -222,6 +224,7 @@ fn by_value(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
         }
     }
     phones(hint, values)
+        .or_else(|| phones_of_a_country(hint, values))
         .or_else(|| addresses_of_people(hint, values))
         .or_else(|| addresses_of_machines(hint, values))
 }
@@ -232,6 +235,12 @@ fn phones(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
     let possible = percent(values, shapes::phone_ish);
     (values.len() >= WORDS_VALUES_MIN && clear >= NAMED_PERCENT && possible >= CHECKED_PERCENT)
         .then(|| valued(Kind::Phone, possible, "are or may be telephone numbers", hint))
+}
+
+/// Numbers that no sign tells, though all are valid in one country's plan.
+fn phones_of_a_country(hint: Option<Kind>, values: &[&str]) -> Option<Judged> {
+    let found = phones::percent_of_one_country(values, shapes::phone)?;
+    Some(valued(Kind::Phone, found, "are valid telephone numbers of one country", hint))
 }
 
 /// Some clear addresses among values that all start with a number.

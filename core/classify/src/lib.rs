@@ -15,6 +15,7 @@ mod identity;
 mod numbers;
 mod pattern;
 mod people;
+mod phones;
 mod scan;
 mod shapes;
 mod table;

@@ -81,12 +81,14 @@ pub enum HookEvent {
     Rule,
     /// Row security holds for the owner too. It has no function.
     Forced,
+    /// Something is defined, altered or dropped: event triggers. The hook is of no relation.
+    Definition,
 }
 
 /// One function that runs behind one relation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
-    /// The relation's oid.
+    /// The relation's oid; 0 for event triggers.
     pub relation: u32,
     /// When it runs.
     pub event: HookEvent,

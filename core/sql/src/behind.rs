@@ -31,6 +31,8 @@ pub(crate) struct Seen {
     mixing: bool,
     /// Whether any column may get its default.
     defaults: bool,
+    /// Whether something is defined, altered or dropped.
+    defines: bool,
 }
 
 impl Walk<'_> {
@@ -70,6 +72,11 @@ impl Walk<'_> {
     /// Notes that any column may get its default.
     pub(crate) fn see_defaults(&mut self) {
         self.seen.defaults = true;
+    }
+
+    /// Notes that something is defined, altered or dropped: event triggers fire.
+    pub(crate) fn see_definition(&mut self) {
+        self.seen.defines = true;
     }
 
     fn tracks_types(&self) -> bool {
@@ -167,6 +174,11 @@ impl Walk<'_> {
                 self.behind_write(relation, &columns);
             }
         }
+        if self.seen.defines {
+            for hook in catalog.hooks(0).filter(|h| h.event == HookEvent::Definition) {
+                self.run(hook.function);
+            }
+        }
         if self.tracks_types() {
             self.conversions();
         }
@@ -224,7 +236,7 @@ impl Walk<'_> {
                 HookEvent::Generated | HookEvent::Write => changes,
                 HookEvent::Policy => fires && self.under_policy(relation),
                 HookEvent::Trigger | HookEvent::Rule => fires,
-                HookEvent::Virtual | HookEvent::Forced => false,
+                HookEvent::Virtual | HookEvent::Forced | HookEvent::Definition => false,
             };
             let hidden = matches!(hook.event, HookEvent::Trigger | HookEvent::Rule);
             if runs && hidden {

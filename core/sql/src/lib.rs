@@ -21,6 +21,7 @@ mod columns;
 mod ddl;
 mod define;
 mod derived;
+mod function_call;
 mod grouping;
 mod guard;
 mod kind_documents;
@@ -48,6 +49,7 @@ mod walk;
 mod widening;
 
 pub use derived::{DerivedColumn, derived_columns};
+pub use function_call::function_call_text;
 pub use kind_keyed::MASK_KEY_SETTINGS;
 pub use limits::{NESTING_MAX, STATEMENTS_MAX, TEXT_BYTES_MAX};
 pub use names::Names;
@@ -172,6 +174,12 @@ impl Analysis {
         !masks.is_empty() && mask::touched(catalog.into(), masks, &self.facts)
     }
 
+    /// Whether the text shows the plan of a prepared statement, whose own text is not at hand.
+    fn explains_prepared(&self, masks: &ColumnMasks) -> bool {
+        let explains = self.facts.kinds.contains(&StatementKind::Explain);
+        explains && !self.facts.executes.is_empty() && !masks.is_empty()
+    }
+
     /// The constraints through which the text can ask about masked values (E3), each as a reason for policy to judge:
     /// no rewrite can keep a UNIQUE from answering.
     #[must_use]
@@ -187,7 +195,7 @@ impl Analysis {
         names: &Names,
         masks: &ColumnMasks,
     ) -> Result<Rewrite, OpaqueReason> {
-        if !self.touches_masked(catalog, masks) {
+        if !self.touches_masked(catalog, masks) && !self.explains_prepared(masks) {
             return Ok(Rewrite::Unchanged);
         }
         // An untrusted function is a question of policy; anything else leaves masked reads unseen.

@@ -122,6 +122,7 @@ impl Walk<'_> {
     }
 
     pub(crate) fn note_into(&mut self, into: &mut pb::IntoClause, if_absent: bool) {
+        self.see_definition();
         if let Some(relation) = &into.rel {
             self.kind(StatementKind::Create);
             self.define(relation, if_absent, false);

@@ -105,6 +105,9 @@ impl Walk<'_> {
         self.planning |= !runs;
         self.nested(explain.query.as_deref_mut());
         self.planning = before;
+        if self.masks.is_some() {
+            without_costs(explain);
+        }
     }
 
     fn transaction(&mut self, transaction: &pb::TransactionStmt) {
@@ -265,11 +268,14 @@ impl Walk<'_> {
                     self.mention_one(relation);
                 }
             }
-            Some(NodeEnum::ReindexStmt(_) | NodeEnum::CheckPointStmt(_)) => {
+            Some(NodeEnum::CheckPointStmt(_)) => self.kind(Kind::Maintenance),
+            Some(NodeEnum::ReindexStmt(_)) => {
                 self.kind(Kind::Maintenance);
+                self.see_definition();
             }
             Some(NodeEnum::RefreshMatViewStmt(refresh)) => {
                 self.kind(Kind::Maintenance);
+                self.see_definition();
                 // CONCURRENTLY makes the session's temporary schema.
                 self.effect(SessionEffect::Names);
                 if let Some(relation) = &refresh.relation
@@ -288,9 +294,29 @@ impl Walk<'_> {
                 self.stored_settings(alter);
                 self.kind(Kind::Server);
             }
-            _ => self.definition(node),
+            _ => {
+                self.see_definition();
+                self.definition(node);
+            }
         }
     }
+}
+
+const COSTS: &str = "costs";
+
+/// E3: how many rows and bytes the planner expects comes from statistics of the values behind the masks.
+fn without_costs(explain: &mut pb::ExplainStmt) {
+    let is_costs =
+        |node: &Node| matches!(&node.node, Some(NodeEnum::DefElem(o)) if o.defname == COSTS);
+    explain.options.retain(|option| !is_costs(option));
+    let off = NodeEnum::String(pb::String { sval: "off".to_owned() });
+    let costs = pb::DefElem {
+        defname: COSTS.to_owned(),
+        arg: Some(Box::new(Node { node: Some(off) })),
+        defaction: pb::DefElemAction::DefelemUnspec.into(),
+        ..pb::DefElem::default()
+    };
+    explain.options.push(Node { node: Some(NodeEnum::DefElem(Box::new(costs))) });
 }
 
 fn is_off(option: &pb::DefElem) -> bool {

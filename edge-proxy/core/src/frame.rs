@@ -116,31 +116,64 @@ pub fn bind(body: &[u8]) -> Option<Bind<'_>> {
 
 /// Calls `each` with every value of a Bind message's tail: whether it is binary, and its bytes (`None`: NULL).
 /// Returns how many there are; `None` where the tail is malformed.
-pub fn walk_values<'a>(
-    tail: &'a [u8],
+pub fn walk_values<'a>(tail: &'a [u8], each: impl FnMut(bool, Option<&'a [u8]>)) -> Option<u32> {
+    let mut rest = tail;
+    let count = take_values(&mut rest, each)?;
+    let results = usize::from(u16::from_be_bytes(take_array(&mut rest)?));
+    (rest.len() == results * 2).then_some(count)
+}
+
+/// Takes formats and values off the front of `rest`. Returns how many values there are.
+fn take_values<'a>(
+    rest: &mut &'a [u8],
     mut each: impl FnMut(bool, Option<&'a [u8]>),
 ) -> Option<u32> {
-    let mut rest = tail;
-    let formats = usize::from(u16::from_be_bytes(take_array(&mut rest)?));
+    let formats = usize::from(u16::from_be_bytes(take_array(rest)?));
     let format_codes = rest.get(..formats * 2)?;
-    rest = rest.get(formats * 2..)?;
+    *rest = rest.get(formats * 2..)?;
     let is_binary = |index: usize| {
         let at = if formats == 1 { 0 } else { index };
         format_codes.get(at * 2 + 1) == Some(&1)
     };
-    let count = usize::from(u16::from_be_bytes(take_array(&mut rest)?));
+    let count = usize::from(u16::from_be_bytes(take_array(rest)?));
     for index in 0..count {
-        let length = i32::from_be_bytes(take_array(&mut rest)?);
+        let length = i32::from_be_bytes(take_array(rest)?);
         if length == -1 {
             each(is_binary(index), None);
             continue;
         }
         let length = usize::try_from(length).ok()?;
         each(is_binary(index), Some(rest.get(..length)?));
-        rest = rest.get(length..)?;
+        *rest = rest.get(length..)?;
     }
-    let results = usize::from(u16::from_be_bytes(take_array(&mut rest)?));
-    (rest.len() == results * 2).then_some(u32::try_from(count).ok()?)
+    u32::try_from(count).ok()
+}
+
+/// A FunctionCall message's parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionCall {
+    /// `pg_proc.oid` of the function.
+    pub oid: u32,
+    /// How many arguments there are.
+    pub arguments: u32,
+    /// Formats and values, written as the tail of a Bind message has them.
+    pub tail: Vec<u8>,
+}
+
+/// Reads a FunctionCall message's body.
+#[must_use]
+pub fn function_call(body: &[u8]) -> Option<FunctionCall> {
+    let mut rest = body;
+    let oid = u32::from_be_bytes(take_array(&mut rest)?);
+    let values = rest;
+    let arguments = take_values(&mut rest, |_, _| {})?;
+    let format: [u8; 2] = take_array(&mut rest)?;
+    if !rest.is_empty() {
+        return None;
+    }
+    // One result, in the format asked for.
+    let tail = [values.get(..values.len() - format.len())?, &[0, 1], &format].concat();
+    Some(FunctionCall { oid, arguments, tail })
 }
 
 /// An Execute message's parts: the portal and the row limit.
@@ -234,6 +267,18 @@ mod tests {
         assert_eq!(seen, vec![(true, Some(&b"hi"[..])), (true, None)]);
         assert_eq!(walk_values(&tail[..tail.len() - 1], |_, _| {}), None);
         assert_eq!(walk_values(b"\0\0\0\x01\x7f\xff\xff\xff", |_, _| {}), None);
+    }
+
+    #[test]
+    fn function_calls_read_like_binds() {
+        let body = b"\0\0\x03\xba\0\x01\0\x01\0\x01\0\0\0\x02hi\0\x01";
+        let call = function_call(body).expect("a call");
+        assert_eq!((call.oid, call.arguments), (954, 1));
+        let mut seen = Vec::new();
+        assert_eq!(walk_values(&call.tail, |binary, value| seen.push((binary, value))), Some(1));
+        assert_eq!(seen, vec![(true, Some(&b"hi"[..]))]);
+        assert_eq!(function_call(&body[..body.len() - 1]), None);
+        assert_eq!(function_call(&[&body[..], b"\0"].concat()), None);
     }
 
     #[test]

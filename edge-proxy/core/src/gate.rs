@@ -130,6 +130,8 @@ pub trait Gate {
         prepared: &[Option<Arc<Ruling>>],
         now: Timestamp,
     ) -> Arc<Ruling>;
+    /// The text that does what a FunctionCall of `oid` with so many arguments does; `None`: not known.
+    fn function_call_text(&self, oid: u32, arguments: u32) -> Option<String>;
     /// A refusal of something that never was a readable text, such as a message over the limit.
     fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling>;
     /// Whether an error may not quote a row of this relation, because something in it is masked.

@@ -456,3 +456,46 @@ fn what_a_cast_or_a_domain_reads_the_text_reads() {
     // Control: it is the cast that reads.
     assert!(!reads_ssn("SELECT id, 'x'::text FROM customers"));
 }
+
+#[test]
+fn event_triggers_run_behind_definitions() {
+    let Some(server) = Server::start() else { return };
+    let schema = "CREATE TABLE t (id int); CREATE VIEW v AS SELECT id FROM t; \
+        CREATE FUNCTION tells() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', tg_tag; END $$;";
+    assert_eq!(server.script(schema), "");
+    let opaque = |text: &str| {
+        let catalog = catalog(&server);
+        let analysis = analyze(text, &catalog, &Names::default());
+        let reasons = analysis.facts().opaque.iter().map(|reason| reason.detail().to_owned());
+        reasons.collect::<Vec<_>>()
+    };
+    let defining = [
+        "CREATE TABLE made (id int)",
+        "CREATE TEMP TABLE made (id int)",
+        "CREATE TABLE made AS SELECT id FROM t",
+        "SELECT id INTO made FROM t",
+        "ALTER TABLE t ADD a int",
+        "DROP VIEW v",
+        "COMMENT ON TABLE t IS 'x'",
+        "GRANT SELECT ON t TO PUBLIC",
+        "CREATE INDEX ON t (id)",
+        "REINDEX TABLE t",
+    ];
+    let others =
+        ["SELECT id FROM t", "INSERT INTO t VALUES (1)", "TRUNCATE t", "DISCARD ALL", "ANALYZE t"];
+    for text in defining.iter().chain(&others) {
+        assert_eq!(opaque(text), Vec::<String>::new(), "before: {text}");
+    }
+    assert_eq!(
+        server.script("CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION tells()"),
+        ""
+    );
+    for text in defining {
+        assert_eq!(opaque(text), ["public.tells"], "{text}");
+    }
+    for text in others {
+        assert_eq!(opaque(text), Vec::<String>::new(), "{text}");
+    }
+    assert_eq!(server.script("ALTER EVENT TRIGGER e DISABLE"), "");
+    assert_eq!(opaque(defining[0]), Vec::<String>::new(), "disabled");
+}

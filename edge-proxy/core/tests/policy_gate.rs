@@ -489,3 +489,13 @@ fn an_unknown_name_is_told_with_the_servers_own_code() {
         assert_eq!((ruling.sqlstate.0, denial.reason.as_str()), (code, words), "{text}");
     }
 }
+
+#[test]
+fn a_function_is_known_by_its_object_id() {
+    let gate = gate("user:dana");
+    let text = |oid| gate.function_call_text(oid, 2);
+    let open = text(952).expect("the server's own");
+    assert_eq!(open, "SELECT \"pg_catalog\".\"lo_open\"($1, $2) /* function 952 */");
+    assert_eq!(verdict("user:dana", &open), "deny", "opaque, as in SQL");
+    assert_eq!(text(2026), None, "pg_backend_pid, which no library calls this way");
+}

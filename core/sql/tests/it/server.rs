@@ -55,7 +55,7 @@ impl Server {
             .args(["-A", "trust", "-U", "owner", "--locale=C", "-E", "UTF8", "-N", "-D"])
             .arg(&data));
         let options = format!(
-            "-k {} -c listen_addresses='' -c fsync=off -c log_statement=all \
+            "-k {} -c listen_addresses='' -c fsync=off -c jit=off -c autovacuum=off -c log_statement=all \
              -c log_line_prefix='~~'",
             server.dir.display()
         );
@@ -73,9 +73,15 @@ impl Server {
         Some(server)
     }
 
+    /// Builds of the server alone come without psql: any will do.
+    fn path(&self, name: &str) -> PathBuf {
+        let own = self.bin.join(name);
+        if own.exists() { own } else { Path::new(DEFAULT_BIN).join(name) }
+    }
+
     /// One of the server's programs, pointed at the server.
     pub(crate) fn program(&self, name: &str) -> Command {
-        let mut command = as_postgres(&self.bin.join(name));
+        let mut command = as_postgres(&self.path(name));
         command.env("PGHOST", &self.dir).env("PGUSER", "owner").env("PGDATABASE", "postgres");
         command.env("PGOPTIONS", "").current_dir("/");
         command
@@ -83,7 +89,7 @@ impl Server {
 
     /// What psql prints for a script, errors included in their place.
     pub(crate) fn script(&self, script: &str) -> String {
-        let shell = format!("exec \"{}\" -X -q -At -f - 2>&1", self.bin.join("psql").display());
+        let shell = format!("exec \"{}\" -X -q -At -f - 2>&1", self.path("psql").display());
         let mut command = as_postgres(Path::new("sh"));
         command.env("PGHOST", &self.dir).env("PGUSER", "owner").env("PGDATABASE", "postgres");
         let mut child = command

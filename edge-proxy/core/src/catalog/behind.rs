@@ -93,6 +93,7 @@ fn hook(row: HookRow) -> Result<Hook, CatalogError> {
         "trigger" => HookEvent::Trigger,
         "rule" => HookEvent::Rule,
         "forced" => HookEvent::Forced,
+        "definition" => HookEvent::Definition,
         _ => return Err(CatalogError::Letter { what: "hook", letter: event }),
     };
     let arguments = arguments.map_or_else(Vec::new, |hex| trigger_arguments(&hex));

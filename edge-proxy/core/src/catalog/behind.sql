@@ -125,6 +125,11 @@
         UNION
         SELECT c.oid, 'forced', 0::pg_catalog.int2, NULL, 0::pg_catalog.oid
         FROM pg_catalog.pg_class AS c WHERE c.relforcerowsecurity
+        UNION
+        SELECT 0::pg_catalog.oid, 'definition', 0::pg_catalog.int2, NULL, e.evtfoid
+        FROM pg_catalog.pg_event_trigger AS e
+        WHERE e.evtenabled OPERATOR(pg_catalog.<>) 'D'::pg_catalog."char"
+          AND e.evtevent OPERATOR(pg_catalog.<>) 'login'::pg_catalog.name
       ) AS h),
     'dependences', (
       SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(

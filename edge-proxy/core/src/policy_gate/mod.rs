@@ -468,6 +468,10 @@ impl Gate for PolicyGate {
         Arc::new(self.ruled(&outer.text, facts, outer.rewritten.clone(), masks, expected, now))
     }
 
+    fn function_call_text(&self, oid: u32, arguments: u32) -> Option<String> {
+        writ_sql::function_call_text(self.catalog(), oid, arguments)
+    }
+
     fn refuse(&mut self, sqlstate: SqlState, what: &str, next_step: &str) -> Arc<Ruling> {
         let denial = Denial { reason: what.to_owned(), next_step: next_step.to_owned() };
         let decision = self.decision("protocol", denial);

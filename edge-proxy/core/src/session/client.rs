@@ -105,7 +105,7 @@ impl<G: Gate> Session<G> {
             b'C' => self.client_close(whole, cx),
             b'S' => self.client_sync(cx),
             b'H' => self.client_flush(cx),
-            b'F' => self.client_function_call(cx),
+            b'F' => self.client_function_call(whole, cx),
             b'c' | b'f' => self.client_copy_end(whole, cx),
             // What was sent before goodbye is still run, and its outcome recorded.
             b'X' if self.drained(cx) => {
@@ -185,7 +185,7 @@ impl<G: Gate> Session<G> {
     }
 
     /// Whether everything forwarded is answered; a simple query starts only then.
-    fn drained(&mut self, cx: &mut Cx<'_>) -> bool {
+    pub(crate) fn drained(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.pending.is_empty() {
             return true;
         }
@@ -247,7 +247,7 @@ impl<G: Gate> Session<G> {
         ))
     }
 
-    fn send_refused_query(&mut self, run: super::running::Running, cx: &mut Cx<'_>) {
+    pub(crate) fn send_refused_query(&mut self, run: super::running::Running, cx: &mut Cx<'_>) {
         write::query(write::REFUSED_TEXT, cx.out.control());
         self.pending.push_back(Pending::Query(run));
         self.flushed = true;
@@ -417,25 +417,6 @@ impl<G: Gate> Session<G> {
         write::bare(b'H', cx.out.control());
         self.flushed = true;
         Step::Taken
-    }
-
-    /// A call by object id names no text to decide: refused as unknown (E2).
-    fn client_function_call(&mut self, cx: &mut Cx<'_>) -> Step {
-        if !self.drained(cx) {
-            return Step::Wait;
-        }
-        let ruling = self.gate.refuse(
-            sqlstate::REFUSED,
-            "function calls by object id are not decided on and so not passed on",
-            "call the function with SELECT",
-        );
-        match self.admit(&ruling, ProtocolKind::FunctionCall, None, cx) {
-            Admit::Refuse(run) => {
-                self.send_refused_query(run, cx);
-                Step::Taken
-            }
-            Admit::Go(..) | Admit::Wait => Step::Wait,
-        }
     }
 
     pub(crate) fn forward(&mut self, permit: Permit, whole: &[u8], cx: &mut Cx<'_>) {

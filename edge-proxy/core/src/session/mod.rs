@@ -5,6 +5,7 @@ mod admit;
 mod client;
 mod estimate;
 mod extended;
+mod function_call;
 mod metered;
 mod outdated;
 mod pending;

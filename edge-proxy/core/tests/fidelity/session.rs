@@ -68,7 +68,8 @@ pub(crate) struct Session {
     fingerprint: String,
     /// The server's next transaction and this session's own, as they were at the last look.
     transactions: String,
-    prepared: BTreeMap<String, StatementFacts>,
+    /// The texts that PREPARE was in, by the names it gave.
+    prepared: BTreeMap<String, String>,
     stored: BTreeMap<String, String>,
 }
 
@@ -106,8 +107,8 @@ impl Session {
                     self.upstream.write(&message)?;
                     return self.upstream.flush();
                 }
-                // The extended protocol: psql only describes with it.
-                b'S' => {
+                // The extended protocol, with which psql only describes, and calls of large-object functions.
+                b'S' | b'F' => {
                     self.upstream.write(&message)?;
                     self.upstream.flush()?;
                     self.relay(&mut Log::default())?;
@@ -160,7 +161,7 @@ impl Session {
     fn query(&mut self, message: &Message) -> io::Result<()> {
         let text = message.body.strip_suffix(b"\0").unwrap_or_default();
         let text = String::from_utf8(text.to_vec()).ok();
-        let facts = text.as_deref().map(|t| analyze(t, &self.catalog, &self.names).facts().clone());
+        let facts = text.as_deref().map(|t| self.facts(t));
         if self.status != b'E' {
             // A session whose settings a text has bent may refuse; then there is nothing to compare.
             let _ = self.upstream.ask(TELL)?;
@@ -189,12 +190,29 @@ impl Session {
         match (text, facts) {
             _ if log.failed => tally.refused += 1,
             (Some(text), Some(facts)) => {
+                for name in &facts.prepares {
+                    self.prepared.insert(name.clone(), text.clone());
+                }
                 self.stale(&before, &names, &facts, &text, &mut tally);
                 self.judge(&text, &facts, &log, &before, &stored, &mut tally);
             }
             _ => tally.not_text += 1,
         }
         Ok(())
+    }
+
+    /// What is known of a text now, with what it executes: an edge decides on that anew each time.
+    fn facts(&self, text: &str) -> StatementFacts {
+        let known = |text: &str| analyze(text, &self.catalog, &self.names).facts().clone();
+        let mut facts = known(text);
+        for name in facts.executes.clone() {
+            let Some(prepared) = self.prepared.get(&name).map(|text| known(text)) else { continue };
+            facts.reads.extend(prepared.reads);
+            facts.writes.extend(prepared.writes);
+            facts.opaque.extend(prepared.opaque);
+            facts.kinds.extend(prepared.kinds);
+        }
+        facts
     }
 
     /// Whether our own questions may go to the server now: not before a transaction has its properties.
@@ -344,7 +362,7 @@ impl Session {
     }
 
     fn judge(
-        &mut self,
+        &self,
         text: &str,
         facts: &StatementFacts,
         log: &Log,
@@ -352,23 +370,12 @@ impl Session {
         stored: &[tree::Value],
         tally: &mut Tally,
     ) {
-        for name in &facts.prepares {
-            self.prepared.insert(name.clone(), facts.clone());
-        }
-        let mut facts = facts.clone();
-        for name in facts.executes.clone() {
-            let Some(prepared) = self.prepared.get(&name) else { continue };
-            facts.reads.extend(prepared.reads.clone());
-            facts.writes.extend(prepared.writes.clone());
-            facts.opaque.extend(prepared.opaque.clone());
-            facts.kinds.extend(prepared.kinds.clone());
-        }
         let file = self.shared.file.lock().expect("no panic in a session").clone();
         let counts = tally.files.entry(file.clone()).or_default();
         counts[0] += 1;
         if !facts.opaque.is_empty() {
             counts[2] += 1;
-            return tally.note_opaque(&facts, text);
+            return tally.note_opaque(facts, text);
         }
         counts[1] += 1;
         tally.complete += 1;
@@ -382,8 +389,8 @@ impl Session {
         tally.with_trees += 1;
         let of_facts = |oid: &u32| facts.reads.iter().any(|r| r.oid == *oid);
         tally.row_security += u64::from(rows.keys().any(|oid| !of_facts(oid)));
-        let exact = compare(&facts, &seen, catalog, false);
-        let planned = compare(&facts, &flat, catalog, true);
+        let exact = compare(facts, &seen, catalog, false);
+        let planned = compare(facts, &flat, catalog, true);
         let secured = |oid: &u32| catalog.relation_by_oid(*oid).is_some_and(|r| r.row_security);
         let mut under = exact.under;
         if seen.is_empty() && !flat.keys().any(secured) {

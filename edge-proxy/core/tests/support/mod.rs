@@ -204,6 +204,10 @@ impl Gate for WordGate {
         let worst = ["deny", "hold"].into_iter().find(|w| words.iter().any(|word| word == w));
         self.ruling(&outer.text, verdict(worst.unwrap_or_default()), sqlstate::REFUSED)
     }
+    fn function_call_text(&self, oid: u32, arguments: u32) -> Option<String> {
+        let word = ["unknown", "call", "deny", "hold", "mask", "screened"].get(oid as usize)?;
+        (oid > 0).then(|| format!("{word} {arguments}"))
+    }
     fn refuse(&mut self, code: SqlState, what: &str, next_step: &str) -> Arc<Ruling> {
         let denial = Denial { reason: what.into(), next_step: next_step.into() };
         self.ruling(b"", Verdict::Deny(denial), code)

@@ -87,6 +87,15 @@ EXPLAIN SELECT email FROM people;
 -- case: explain width of whole row
 EXPLAIN SELECT p FROM people p;
 
+-- case: explain width through a join
+EXPLAIN (COSTS ON) SELECT a.email, b.ssn FROM people a JOIN people b USING (id) ORDER BY a.team_id;
+
+-- case: explain estimate of distinct values
+EXPLAIN (FORMAT JSON) SELECT DISTINCT email, ssn FROM people;
+
+-- case: explain width through a hash
+EXPLAIN SELECT p.note, p.email FROM teams t JOIN people p ON t.id = p.team_id;
+
 -- case: explain verbose
 EXPLAIN (VERBOSE, COSTS OFF) SELECT ssn FROM people WHERE ssn > '5';
 
