@@ -98,8 +98,20 @@ enum Sort {
     Nothing,
 }
 
-fn sort(sample: &ColumnSample) -> Sort {
+/// The type's own name, without its schema.
+fn type_name(sample: &ColumnSample) -> String {
     let name = sample.type_name.trim_start_matches('_').trim_end_matches("[]").to_lowercase();
+    name.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned()
+}
+
+/// What the column's name says, or that of a type that users made for it.
+fn hint(sample: &ColumnSample) -> Option<Kind> {
+    let of_type = || sample.type_name.contains('.').then(|| hints::tag(&type_name(sample)));
+    hints::tag(&sample.column.column).or_else(|| of_type().flatten())
+}
+
+fn sort(sample: &ColumnSample) -> Sort {
+    let name = type_name(sample);
     match name.as_str() {
         "uuid" | "oid" | "money" | "interval" | "bit" | "varbit" => Sort::Nothing,
         "json" | "jsonb" | "xml" | "hstore" => Sort::Document,
@@ -127,7 +139,7 @@ fn sort(sample: &ColumnSample) -> Sort {
 pub(crate) fn judge(sample: &ColumnSample) -> Judged {
     let values = values(sample);
     let name = sample.column.column.as_str();
-    let hint = hints::tag(name);
+    let hint = hint(sample);
     match sort(sample) {
         Sort::Text => text(name, hint, &values),
         Sort::Number => number(hint, &values),

@@ -12,6 +12,7 @@ mod digits;
 mod embedded;
 mod hints;
 mod identity;
+mod keys;
 mod numbers;
 mod pattern;
 mod people;
@@ -23,6 +24,7 @@ mod tags;
 mod tokens;
 
 pub use column::classify;
+pub use keys::follow_keys;
 pub use scan::{Finds, Found, Scanner};
 pub use table::classify_table;
 pub use tags::Kind;

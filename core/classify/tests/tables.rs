@@ -183,3 +183,20 @@ fn the_shop_of_the_tour() {
     ];
     assert!(tags(&orders).iter().all(|t| t.ends_with(" -")), "{:?}", tags(&orders));
 }
+
+#[test]
+fn types_that_users_made_speak_for_their_columns() {
+    let typed = |type_name: &str| {
+        let mut sample = column("t", "c1", type_name, Vec::new());
+        sample.type_category = 'S';
+        tags(&[sample]).remove(0)
+    };
+    assert_eq!(typed("app.email"), "c1 pii.email");
+    assert_eq!(typed("app.\"Phone\""), "c1 pii.phone");
+    assert_eq!(typed("app.title"), "c1 -");
+    // The server's own types say nothing by their names.
+    assert_eq!(typed("text"), "c1 -");
+    // An extension's types are what they are, whatever schema they are in.
+    let document = column("t", "c1", "public.hstore", strings(&["\"email\"=>\"a@b.example\""]));
+    assert_eq!(tags(&[document]), ["c1 pii.free_text"]);
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
+use writ_classify::follow_keys;
 use writ_edge_core::catalog::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERY, parse_catalog};
 use writ_model::Catalog;
 use writ_model::config::Database;
@@ -152,7 +153,9 @@ impl Reader {
         }
         let catalog = Arc::new(read_catalog(upstream).await?);
         self.findings.update(upstream, &catalog, &self.classifier).await?;
-        let findings = Arc::new(self.findings.all());
+        let mut findings = self.findings.all();
+        follow_keys(&mut findings, &catalog);
+        let findings = Arc::new(findings);
         // Tables that are still empty must not make a new view: whoever holds results of the old one would drop them.
         if let Some(view) = unchanged.filter(|view| view.findings == findings) {
             return Ok(view);
