@@ -9,6 +9,7 @@ use crate::generate::Generator;
 use crate::leaks::LEAKS;
 use crate::server::Server;
 use crate::shop::masks;
+use crate::variants::spellings;
 
 const SCHEMA: &str = "
 CREATE SCHEMA app;
@@ -150,7 +151,17 @@ fn generated_statements_do_not_tell_masked_cells_apart() {
             let text = generator.statement();
             let analysis = analyze(&text, &catalog, &Names::default());
             assert!(analysis.facts().opaque.is_empty(), "{text}: {:?}", analysis.facts().opaque);
-            match analysis.rewrite(&catalog, &Names::default(), &masks) {
+            let rewrite = analysis.rewrite(&catalog, &Names::default(), &masks);
+            for spelling in spellings(&text) {
+                let spelled = analyze(&spelling, &catalog, &Names::default());
+                assert_eq!(spelled.facts(), analysis.facts(), "{spelling}");
+                assert_eq!(
+                    spelled.rewrite(&catalog, &Names::default(), &masks),
+                    rewrite,
+                    "{spelling}"
+                );
+            }
+            match rewrite {
                 Ok(Rewrite::Text(masked)) => batch.push((text, masked)),
                 Ok(Rewrite::Unchanged) => batch.push((text.clone(), text)),
                 Err(_) => {}

@@ -71,6 +71,11 @@ fn quoted(text: &str) -> String {
     words(text).iter().map(word).collect()
 }
 
+/// A text in other letters, with comments, and with its names in quotes.
+pub(crate) fn spellings(text: &str) -> [String; 3] {
+    [other_case(text), commented(text), quoted(text)]
+}
+
 #[test]
 fn another_spelling_is_decided_and_rewritten_alike() {
     let names = Names::default();
@@ -78,7 +83,7 @@ fn another_spelling_is_decided_and_rewritten_alike() {
     for text in LEAKS {
         let want = outcome(text, &names);
         let facts = analyze(text, &catalog(), &names).facts().clone();
-        for variant in [other_case(text), commented(text), quoted(text)] {
+        for variant in spellings(text) {
             spelled += usize::from(variant != **text);
             assert_eq!(analyze(&variant, &catalog(), &names).facts(), &facts, "{variant}");
             assert_eq!(outcome(&variant, &names), want, "{variant}");
