@@ -79,6 +79,15 @@ impl Walk<'_> {
         self.seen.defines = true;
     }
 
+    /// Notes that indexes are built anew which do not say of which table they are.
+    pub(crate) fn rebuild_any(&mut self) {
+        let hooks = &self.catalog.behind().hooks;
+        let built = hooks.iter().filter(|hook| hook.event == HookEvent::Write);
+        for function in built.map(|hook| hook.function).collect::<BTreeSet<u32>>() {
+            self.run(function);
+        }
+    }
+
     fn tracks_types(&self) -> bool {
         let behind = self.catalog.behind();
         !behind.casts.is_empty() || !behind.domains.is_empty()
@@ -225,6 +234,7 @@ impl Walk<'_> {
         let kinds = &self.facts.kinds;
         let inserts = [Kind::Insert, Kind::Merge, Kind::CopyIn].iter().any(|k| kinds.contains(k));
         let changes = inserts || kinds.contains(&Kind::Update);
+        let alters = kinds.contains(&Kind::Alter);
         let fires = changes || kinds.contains(&Kind::Delete) || kinds.contains(&Kind::Truncate);
         let given = |hook: &Hook| {
             let column = relation.columns.iter().find(|c| c.number == hook.column);
@@ -233,7 +243,8 @@ impl Walk<'_> {
         for hook in catalog.hooks(relation.oid) {
             let runs = match hook.event {
                 HookEvent::Default => self.seen.defaults || (inserts && !given(hook)),
-                HookEvent::Generated | HookEvent::Write => changes,
+                // A table that is altered may have all rows written and all indexes built anew.
+                HookEvent::Generated | HookEvent::Write => changes || alters,
                 HookEvent::Policy => fires && self.under_policy(relation),
                 HookEvent::Trigger | HookEvent::Rule => fires,
                 HookEvent::Virtual | HookEvent::Forced | HookEvent::Definition => false,

@@ -269,9 +269,16 @@ impl Walk<'_> {
                 }
             }
             Some(NodeEnum::CheckPointStmt(_)) => self.kind(Kind::Maintenance),
-            Some(NodeEnum::ReindexStmt(_)) => {
+            Some(NodeEnum::ReindexStmt(reindex)) => {
                 self.kind(Kind::Maintenance);
                 self.see_definition();
+                let of_table = reindex.kind() == pb::ReindexObjectType::ReindexObjectTable;
+                match reindex.relation.as_ref().filter(|_| of_table) {
+                    Some(relation) => {
+                        self.mention_one(relation);
+                    }
+                    None => self.rebuild_any(),
+                }
             }
             Some(NodeEnum::RefreshMatViewStmt(refresh)) => {
                 self.kind(Kind::Maintenance);
