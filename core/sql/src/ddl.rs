@@ -1,6 +1,7 @@
 //! Statements that change definitions.
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
+use writ_model::behind::KeyKind;
 use writ_model::facts::SessionEffect;
 use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
@@ -173,7 +174,10 @@ impl Walk<'_> {
                 if let Some(referenced) = constraint.pktable.as_ref() {
                     let found = self.mention_one(referenced);
                     // Whether a value exists there is an answer about the column.
-                    self.reads_rows(found.as_ref(), &parse::strings(&constraint.pk_attrs));
+                    let named = parse::strings(&constraint.pk_attrs);
+                    let columns =
+                        if named.is_empty() { self.primary(found.as_ref()) } else { named };
+                    self.reads_rows(found.as_ref(), &columns);
                 }
                 constraint.raw_expr.children(self);
                 constraint.where_clause.children(self);
@@ -237,6 +241,18 @@ impl Walk<'_> {
         let Some(relation) = relation else { return };
         self.read(relation, columns, false);
         self.refuse_masked(relation, columns, "a definition reads masked columns");
+    }
+
+    /// The columns of a relation's primary key: what a foreign key refers to that names none. All of them where it is
+    /// not known.
+    fn primary(&self, relation: Option<&Relation>) -> Vec<String> {
+        let Some(relation) = relation else { return Vec::new() };
+        let mut keys = self.catalog.keys(relation.oid).filter(|k| k.relation == relation.oid);
+        let Some(key) = keys.find(|k| k.kind == KeyKind::Primary) else {
+            return all_columns(Some(relation));
+        };
+        let columns = relation.columns.iter().filter(|c| key.columns.contains(&c.number));
+        columns.map(|column| column.name.clone()).collect()
     }
 
     /// Whether a statement changes an index, which the snapshot leaves out; notes its name.

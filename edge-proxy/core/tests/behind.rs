@@ -51,6 +51,7 @@ CREATE TABLE checked (id int, a text CHECK (leak(a) <> ''));
 CREATE TABLE indexed (id int, a text); CREATE INDEX ON indexed (leak(a));
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', OLD; RETURN NEW; END $$;
 CREATE TABLE watched (id int, a text); CREATE TRIGGER t BEFORE UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TABLE by_ssn (ssn varchar(5) PRIMARY KEY, why text);
 CREATE TABLE parted (id int, a text) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF parted FOR VALUES IN (1);
 CREATE TRIGGER t BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION touch();
 CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -280,7 +281,8 @@ fn masks() -> ColumnMasks {
     let mut masks = ColumnMasks::default();
     for column in ["email", "ssn"] {
         let mask = ColumnMask { kind: MaskKind::Redact, tag: "pii.x".parse().expect("a tag") };
-        masks.insert("public", "customers", column, mask);
+        masks.insert("public", "customers", column, mask.clone());
+        masks.insert("public", "by_ssn", column, mask);
     }
     masks
 }
@@ -388,6 +390,11 @@ const CASES: &[(&str, &str)] = &[
     ("REINDEX TABLE indexed", "opaque public.leak"),
     ("REINDEX INDEX indexed_leak_idx", "opaque public.leak"),
     ("REINDEX TABLE orders", "known"),
+    ("CREATE TABLE refers (a int REFERENCES customers)", "known"),
+    (
+        "CREATE TABLE refers (a varchar(5) REFERENCES by_ssn)",
+        "refused public.by_ssn: a definition reads masked columns",
+    ),
     ("UPDATE watched SET a = 'x' WHERE id = 1", "opaque triggers of public.watched"),
     ("SELECT a FROM watched", "known"),
     ("UPDATE stamped SET note = 'x' WHERE id = 1", "known"),
