@@ -98,6 +98,9 @@ enum Sort {
     Nothing,
 }
 
+/// Types of extensions that hold more than their category says.
+const EXTENSION_TYPES: [&str; 4] = ["citext", "hstore", "geometry", "geography"];
+
 /// The type's own name, without its schema.
 fn type_name(sample: &ColumnSample) -> String {
     let name = sample.type_name.trim_start_matches('_').trim_end_matches("[]").to_lowercase();
@@ -111,7 +114,13 @@ fn hint(sample: &ColumnSample) -> Option<Kind> {
 }
 
 fn sort(sample: &ColumnSample) -> Sort {
-    let name = type_name(sample);
+    let name = sample.type_name.trim_start_matches('_').trim_end_matches("[]").to_lowercase();
+    // Users name their types as they like; those of extensions are what they are in any schema.
+    let name = match type_name(sample) {
+        own if EXTENSION_TYPES.contains(&own.as_str()) => own,
+        _ if name.contains('.') => String::new(),
+        _ => name,
+    };
     match name.as_str() {
         "uuid" | "oid" | "money" | "interval" | "bit" | "varbit" => Sort::Nothing,
         "json" | "jsonb" | "xml" | "hstore" => Sort::Document,

@@ -8,7 +8,12 @@ use writ_model::{Catalog, ColumnRef, Relation, Tag};
 
 use crate::tags::Kind;
 
-/// Carries findings over foreign keys, in both directions, to columns in which nothing certain was found.
+/// From this confidence on, in percent, a column that was found harmless is not screened.
+const SURE_PERCENT: u8 = 70;
+
+/// Carries findings over foreign keys, in both directions, to columns that were taken for harmless. Doubt is left as it
+/// is: what is `unclassified` is masked, and what is uncertain is screened, and neither may end by a key that somebody
+/// makes.
 pub fn follow_keys(findings: &mut [ColumnClassification], catalog: &Catalog) {
     let pairs: Vec<(ColumnRef, ColumnRef)> =
         catalog.behind().keys.iter().flat_map(|key| ends(key, catalog)).collect();
@@ -46,7 +51,7 @@ fn ends(key: &Key, catalog: &Catalog) -> Vec<(ColumnRef, ColumnRef)> {
     numbers.filter_map(|(a, b)| Some((named(from, *a)?, named(to, *b)?))).collect()
 }
 
-/// Gives the finding at `from` to the column at `to`, where that one has none. Whether it did.
+/// Gives the finding at `from` to the column at `to`, where nothing is there. Whether it did.
 fn carry(findings: &mut [ColumnClassification], from: usize, to: usize, how: &str) -> bool {
     let certain = |tag: &Tag| tag.as_str() != Kind::Unclassified.as_str();
     let Some(source) = findings.get(from).filter(|f| f.tag.as_ref().is_some_and(certain)).cloned()
@@ -54,7 +59,7 @@ fn carry(findings: &mut [ColumnClassification], from: usize, to: usize, how: &st
         return false;
     };
     match findings.get_mut(to) {
-        Some(target) if !target.tag.as_ref().is_some_and(certain) => {
+        Some(target) if target.tag.is_none() && target.confidence_percent >= SURE_PERCENT => {
             target.tag = source.tag;
             target.confidence_percent = source.confidence_percent;
             target.reason = format!("{how} {}", source.column);

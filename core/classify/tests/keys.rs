@@ -37,6 +37,7 @@ fn key(from: (u32, i16), to: (u32, i16), kind: KeyKind) -> Key {
         columns: vec![from.1],
         referenced: to.0,
         referenced_columns: vec![to.1],
+        acts: false,
     }
 }
 
@@ -87,7 +88,7 @@ fn what_is_found_at_one_end_holds_at_all() {
         ]
     );
     assert_eq!(
-        tags(keys(), &[("bills.visitor", "pii.email"), ("people.code", "unclassified")]),
+        tags(keys(), &[("bills.visitor", "pii.email")]),
         [
             "people.code pii.email: it is referred to by public.visits.who",
             "visits.who pii.email: it is referred to by public.bills.visitor",
@@ -103,6 +104,8 @@ fn nothing_else_is_carried() {
     let foreign = || vec![key((2, 1), (1, 2), KeyKind::Foreign)];
     assert_eq!(tags(foreign(), &both).len(), 2);
     assert_eq!(tags(foreign(), &[("people.code", "unclassified")]).len(), 1);
+    let doubted = [("people.code", "unclassified"), ("visits.who", "pii.email")];
+    assert!(tags(foreign(), &doubted)[0].starts_with("people.code unclassified: found"));
     assert_eq!(tags(vec![key((2, 1), (1, 2), KeyKind::Unique)], &both[..1]).len(), 1);
     assert_eq!(tags(vec![key((9, 1), (1, 2), KeyKind::Foreign)], &both[..1]).len(), 1);
 }

@@ -194,6 +194,15 @@ fn types_that_users_made_speak_for_their_columns() {
     assert_eq!(typed("app.email"), "c1 pii.email");
     assert_eq!(typed("app.\"Phone\""), "c1 pii.phone");
     assert_eq!(typed("app.title"), "c1 -");
+    // However they are called, they hold what they are made of.
+    for type_name in
+        ["app.international_phone", "app.date_or_text", "app.money", "app.uuid", "app.interval"]
+    {
+        let phones = rows(|n| format!("+44 20 7946 {}", n.digits(4)));
+        let mut sample = column("t", "c1", type_name, phones);
+        sample.type_category = 'S';
+        assert_eq!(tags(&[sample]), ["c1 pii.phone"], "{type_name}");
+    }
     // The server's own types say nothing by their names.
     assert_eq!(typed("text"), "c1 -");
     // An extension's types are what they are, whatever schema they are in.

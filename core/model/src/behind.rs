@@ -127,6 +127,8 @@ pub enum KeyKind {
     Foreign,
     /// Whether a condition over the row holds.
     Check,
+    /// Whether a row of a new partition is in the default one.
+    DefaultPartition,
 }
 
 /// One such constraint.
@@ -144,6 +146,8 @@ pub struct Key {
     pub referenced: u32,
     /// For foreign keys: the columns there.
     pub referenced_columns: Vec<i16>,
+    /// For foreign keys: whether a change there changes rows here (CASCADE, SET NULL, SET DEFAULT).
+    pub acts: bool,
 }
 
 /// All of it. Only what users made is listed: the server's own functions are known by name.

@@ -1,8 +1,11 @@
 //! How long the analysis of a statement takes: `cargo run --release -p writ-sql --example analyze`.
 //! Prints the median of each text in microseconds: of the parser's tree alone, of tree and facts, and of the
-//! masked rewrite. An argument is the name of the one text to measure.
+//! masked rewrite. An argument is the name of the one text to measure, or a directory: of its files `*.sql` each is a
+//! text, and `columns.tsv` says which tables there are, a table and a column on each line (`loadtest/analysis` makes one).
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use writ_model::mask::{ColumnMask, MaskKind};
@@ -11,6 +14,8 @@ use writ_sql::{Names, analyze};
 
 /// How often each text is measured.
 const ROUNDS: usize = 5_000;
+/// The same where there are many.
+const ROUNDS_OF_MANY: usize = 500;
 
 const OLTP: &[(&str, &str)] = &[
     ("point read", "SELECT abalance FROM pgbench_accounts WHERE aid = 12345"),
@@ -90,8 +95,8 @@ fn masks() -> ColumnMasks {
     masks
 }
 
-fn median(mut work: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..ROUNDS)
+fn median(rounds: usize, mut work: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..rounds)
         .map(|_| {
             let start = Instant::now();
             work();
@@ -99,31 +104,79 @@ fn median(mut work: impl FnMut()) -> Duration {
         })
         .collect();
     times.sort_unstable();
-    times.get(ROUNDS / 2).copied().unwrap_or_default()
+    times.get(rounds / 2).copied().unwrap_or_default()
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// How long the tree, and tree and facts, of a text take, in microseconds.
+fn measure(rounds: usize, text: &str, catalog: &Catalog, names: &Names) -> (f64, f64) {
+    let tree = median(rounds, || drop(black_box(writ_sql_tree::parse(black_box(text)))));
+    let facts = median(rounds, || drop(black_box(analyze(black_box(text), catalog, names))));
+    (micros(tree), micros(facts))
 }
 
 fn main() {
+    let only = std::env::args().nth(1);
+    match only.as_deref().map(Path::new).filter(|path| path.is_dir()) {
+        Some(directory) => texts_of(directory),
+        None => own_texts(only.as_deref()),
+    }
+}
+
+fn own_texts(only: Option<&str>) {
     let (catalog, names) = (catalog(), Names::default());
     println!(
         "{:<12} {:>6} {:>10} {:>10} {:>12}",
         "text", "bytes", "tree µs", "facts µs", "rewrite µs"
     );
-    let only = std::env::args().nth(1);
-    let wanted = |name: &str| only.as_ref().is_none_or(|o| o == name);
+    let wanted = |name: &str| only.is_none_or(|o| o == name);
     for (name, text) in OLTP.iter().chain(&[("report", REPORT)]).filter(|(n, _)| wanted(n)) {
         let opaque = analyze(text, &catalog, &names).facts().opaque.clone();
         assert!(opaque.is_empty() || *name == "report", "{name}: {opaque:?}");
-        let tree = median(|| drop(black_box(writ_sql_tree::parse(black_box(text)))));
-        let facts = median(|| drop(black_box(analyze(black_box(text), &catalog, &names))));
-        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let (tree, facts) = measure(ROUNDS, text, &catalog, &names);
         let (analysis, masks) = (analyze(text, &catalog, &names), masks());
-        let rewrite = median(|| drop(black_box(analysis.rewrite(&catalog, &names, &masks))));
+        let rewrite =
+            median(ROUNDS, || drop(black_box(analysis.rewrite(&catalog, &names, &masks))));
+        let rewrite = micros(rewrite);
+        println!("{name:<12} {:>6} {tree:>10.2} {facts:>10.2} {rewrite:>12.2}", text.len());
+    }
+}
+
+fn texts_of(directory: &Path) {
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a file");
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in read(&directory.join("columns.tsv")).lines() {
+        let (table, column) = line.split_once('\t').expect("a table and a column");
+        tables.entry(table.to_owned()).or_default().push(column.to_owned());
+    }
+    let relations = (20_001..).zip(&tables).map(|(oid, (name, columns))| {
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        relation(oid, name, &columns)
+    });
+    let (catalog, names) =
+        (Catalog::new(150_000, relations.collect(), Vec::new()), Names::default());
+    let (mut times, mut opaque) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "sql") {
+            continue;
+        }
+        let text = read(&path);
+        opaque.extend(analyze(&text, &catalog, &names).facts().opaque.iter().cloned());
+        let (tree, facts) = measure(ROUNDS_OF_MANY, &text, &catalog, &names);
+        times.push((facts, tree, text.len(), path));
+    }
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    println!("{} texts, {} reasons for opaque: {opaque:?}", times.len(), opaque.len());
+    for (what, percent) in [("least", 0), ("median", 50), ("90 %", 90), ("most", 100)] {
+        let at = (times.len().saturating_sub(1)) * percent / 100;
+        let Some((facts, tree, bytes, path)) = times.get(at) else { continue };
+        let name = path.file_name().unwrap_or_default().display();
         println!(
-            "{name:<12} {:>6} {:>10.2} {:>10.2} {:>12.2}",
-            text.len(),
-            micros(tree),
-            micros(facts),
-            micros(rewrite)
+            "{what:<8} tree {tree:>8.1} µs, tree and facts {facts:>8.1} µs, {bytes} bytes ({name})"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! ALTER TABLE: which of its commands look at rows, and what they change.
 
-use pg_query::{NodeEnum, protobuf as pb};
-use writ_model::{Relation, StatementKind as Kind};
+use pg_query::{Node, NodeEnum, protobuf as pb};
+use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
 use crate::change::all_columns;
 use crate::children::Children;
@@ -43,11 +43,22 @@ fn is_quiet(command: pb::AlterTableType) -> bool {
     )
 }
 
+fn cascades(command: &Node) -> bool {
+    match &command.node {
+        Some(NodeEnum::AlterTableCmd(c)) => c.behavior() == pb::DropBehavior::DropCascade,
+        _ => false,
+    }
+}
+
 impl Walk<'_> {
     pub(crate) fn alter_table(&mut self, alter: &mut pb::AlterTableStmt) {
         self.kind(Kind::Alter);
         if self.is_index(alter.objtype(), alter.relation.as_ref()) {
             return self.definitions_grow();
+        }
+        if alter.objtype() == pb::ObjectType::ObjectType && alter.cmds.iter().any(cascades) {
+            let why = "ALTER TYPE … CASCADE changes tables that it does not name";
+            self.opaque(OpaqueReason::DynamicSql(why.to_owned()));
         }
         let relation = alter.relation.clone();
         let found = self.altered(relation.as_ref(), false);
@@ -68,11 +79,24 @@ impl Walk<'_> {
             }
             if command.subtype() == T::AtAttachPartition {
                 self.takes_over(found.as_ref());
+                self.attached(found.as_ref(), command);
             }
             if let Some(relation) = &relation {
                 self.alter_command(relation, command);
             }
         }
+    }
+
+    /// The parent's indexes, keys and bounds are built and checked over the rows of what becomes a partition.
+    fn attached(&mut self, parent: Option<&Relation>, command: &pb::AlterTableCmd) {
+        let child = match command.def.as_deref().and_then(|d| d.node.as_ref()) {
+            Some(NodeEnum::PartitionCmd(part)) => {
+                part.name.as_ref().and_then(|name| self.mention_one(name))
+            }
+            _ => None,
+        };
+        self.reads_rows(child.as_ref(), &all_columns(child.as_ref()));
+        self.partition_added(parent);
     }
 
     /// Notes which columns of the rows that are there a command looks at.

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pg_query::{Node, protobuf as pb};
-use writ_model::behind::{Hook, HookEvent};
+use writ_model::behind::{Domain, Hook, HookEvent, Key};
+use writ_model::catalog::FIRST_USER_OID;
 use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
 use crate::parse;
@@ -234,7 +235,7 @@ impl Walk<'_> {
         let kinds = &self.facts.kinds;
         let inserts = [Kind::Insert, Kind::Merge, Kind::CopyIn].iter().any(|k| kinds.contains(k));
         let changes = inserts || kinds.contains(&Kind::Update);
-        let alters = kinds.contains(&Kind::Alter);
+        let rebuilds = kinds.contains(&Kind::Alter) || kinds.contains(&Kind::Maintenance);
         let fires = changes || kinds.contains(&Kind::Delete) || kinds.contains(&Kind::Truncate);
         let given = |hook: &Hook| {
             let column = relation.columns.iter().find(|c| c.number == hook.column);
@@ -243,17 +244,47 @@ impl Walk<'_> {
         for hook in catalog.hooks(relation.oid) {
             let runs = match hook.event {
                 HookEvent::Default => self.seen.defaults || (inserts && !given(hook)),
-                // A table that is altered may have all rows written and all indexes built anew.
-                HookEvent::Generated | HookEvent::Write => changes || alters,
+                // A table that is altered or refreshed may have all rows written and all indexes built anew.
+                HookEvent::Generated | HookEvent::Write => changes || rebuilds,
                 HookEvent::Policy => fires && self.under_policy(relation),
                 HookEvent::Trigger | HookEvent::Rule => fires,
                 HookEvent::Virtual | HookEvent::Forced | HookEvent::Definition => false,
             };
-            let hidden = matches!(hook.event, HookEvent::Trigger | HookEvent::Rule);
-            if runs && hidden {
-                self.fire(relation, hook);
-            } else if runs {
-                self.run(hook.function);
+            if runs {
+                self.hook_runs(relation, hook);
+            }
+        }
+        if kinds_act(&self.facts.kinds) {
+            self.foreign_actions(relation.oid);
+        }
+    }
+
+    fn hook_runs(&mut self, relation: &Relation, hook: &Hook) {
+        match hook.event {
+            HookEvent::Trigger | HookEvent::Rule => self.fire(relation, hook),
+            _ => self.run(hook.function),
+        }
+    }
+
+    /// What runs behind the rows that foreign keys change along with those of a relation.
+    fn foreign_actions(&mut self, oid: u32) {
+        let catalog = self.catalog;
+        let (mut next, mut seen) = (vec![oid], BTreeSet::from([oid]));
+        while let Some(oid) = next.pop() {
+            let acting = |key: &&Key| key.acts && key.referenced == oid;
+            for key in catalog.keys(oid).filter(acting) {
+                let Some(relation) = catalog.relation_by_oid(key.relation) else { continue };
+                if !seen.insert(key.relation) {
+                    continue;
+                }
+                next.push(key.relation);
+                let of_rows = |event| !matches!(event, HookEvent::Virtual | HookEvent::Forced);
+                for hook in catalog.hooks(relation.oid).filter(|hook| of_rows(hook.event)) {
+                    // The server acts in the owner's name, past row security.
+                    if hook.event != HookEvent::Policy {
+                        self.hook_runs(relation, hook);
+                    }
+                }
             }
         }
     }
@@ -343,6 +374,27 @@ impl Walk<'_> {
         }
     }
 
+    /// Notes that every value of a domain is looked at, and checked anew.
+    pub(crate) fn values_of_domain(&mut self, name: &[String]) {
+        let catalog = self.catalog;
+        let (Some(last), schema) = (name.last(), name.iter().rev().nth(1)) else { return };
+        let meant = |domain: &&Domain| {
+            let (of, called) = split(&domain.name);
+            called == *last && schema.is_none_or(|schema| *schema == of)
+        };
+        for domain in catalog.behind().domains.iter().filter(meant) {
+            domain.functions.iter().for_each(|function| self.run(*function));
+            for relation in catalog.relations().filter(|r| r.oid >= FIRST_USER_OID) {
+                if self.types_of(&[relation.oid]).contains_key(&domain.name) {
+                    // Inside of what other types, is not told: all that users made.
+                    let of_users = relation.columns.iter().filter(|c| c.type_name.contains('.'));
+                    let columns: Vec<String> = of_users.map(|c| c.name.clone()).collect();
+                    self.reads_rows(Some(relation), &columns);
+                }
+            }
+        }
+    }
+
     /// The types of the columns of relations and of what those are made of; whether inside of another value.
     fn types_of(&self, relations: &[u32]) -> BTreeMap<String, bool> {
         let mut found = BTreeMap::new();
@@ -374,6 +426,11 @@ impl Walk<'_> {
         found.extend(rows);
         found
     }
+}
+
+/// Whether statements of these kinds change or delete rows that foreign keys point to.
+fn kinds_act(kinds: &BTreeSet<Kind>) -> bool {
+    [Kind::Update, Kind::Delete, Kind::Merge].iter().any(|kind| kinds.contains(kind))
 }
 
 /// The last part of a type's name, without length and brackets.

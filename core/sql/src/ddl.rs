@@ -1,5 +1,7 @@
 //! Statements that change definitions.
 
+use std::collections::BTreeSet;
+
 use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::behind::KeyKind;
 use writ_model::facts::SessionEffect;
@@ -122,7 +124,10 @@ impl Walk<'_> {
         self.kind(Kind::Create);
         for parent in &create.inh_relations {
             if let Some(NodeEnum::RangeVar(parent)) = &parent.node {
-                self.copied(parent);
+                let found = self.copied(parent);
+                if create.partbound.is_some() {
+                    self.partition_added(found.as_ref());
+                }
             }
         }
         // What is made next may have the bare name of what is copied here.
@@ -185,7 +190,7 @@ impl Walk<'_> {
             }
             Some(NodeEnum::TableLikeClause(like)) => {
                 if let Some(relation) = &like.relation {
-                    self.copied(relation);
+                    let _ = self.copied(relation);
                 }
             }
             Some(NodeEnum::PartitionCmd(part)) => {
@@ -241,6 +246,21 @@ impl Walk<'_> {
         let Some(relation) = relation else { return };
         self.read(relation, columns, false);
         self.refuse_masked(relation, columns, "a definition reads masked columns");
+    }
+
+    /// Notes that a relation gets one more partition: rows of its default partition may not be of that one.
+    pub(crate) fn partition_added(&mut self, parent: Option<&Relation>) {
+        let Some(parent) = parent else { return };
+        let keys = self.catalog.keys(parent.oid);
+        let asked: BTreeSet<i16> = keys
+            .filter(|k| k.kind == KeyKind::DefaultPartition && k.relation == parent.oid)
+            .flat_map(|key| key.columns.iter().copied())
+            .collect();
+        let columns = parent.columns.iter().filter(|column| asked.contains(&column.number));
+        let columns: Vec<String> = columns.map(|column| column.name.clone()).collect();
+        if !columns.is_empty() {
+            self.reads_rows(Some(parent), &columns);
+        }
     }
 
     /// The columns of a relation's primary key: what a foreign key refers to that names none. All of them where it is
@@ -356,6 +376,10 @@ impl Walk<'_> {
             Some(NodeEnum::AlterDomainStmt(alter)) => {
                 self.kind(Kind::Alter);
                 self.facts.defines.insert(parse::strings(&alter.type_name).join("."));
+                // ADD CONSTRAINT, VALIDATE CONSTRAINT and SET NOT NULL look at every value of the domain.
+                if matches!(alter.subtype.as_str(), "C" | "V" | "O") {
+                    self.values_of_domain(&parse::strings(&alter.type_name));
+                }
                 if let Some(definition) = alter.def.as_deref_mut() {
                     self.loose(|walk| walk.element(definition));
                 }
@@ -469,6 +493,7 @@ fn attaches_code(statement: &NodeEnum) -> bool {
         | NodeEnum::CreateConversionStmt(_)
         | NodeEnum::CreateTransformStmt(_)
         | NodeEnum::CreateEventTrigStmt(_)
+        | NodeEnum::AlterEventTrigStmt(_)
         | NodeEnum::CreateAmStmt(_)
         | NodeEnum::CreatePlangStmt(_) => true,
         _ => false,

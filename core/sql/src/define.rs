@@ -96,10 +96,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes that a new relation is made after another.
-    pub(crate) fn copied(&mut self, from: &pb::RangeVar) {
+    /// Notes that a new relation is made after another, and returns that one.
+    pub(crate) fn copied(&mut self, from: &pb::RangeVar) -> Option<Relation> {
         let found = self.mention_one(from);
         self.takes_over(found.as_ref());
+        found
     }
 
     /// A change of a permanent table changes its temporary children too, which nobody but their session sees.

@@ -2,6 +2,7 @@
 //! same.
 
 use writ_model::Catalog;
+use writ_model::catalog::FIRST_USER_OID;
 
 use crate::mask::quoted;
 
@@ -28,7 +29,12 @@ const LARGE_OBJECTS: [(u32, &str); 13] = [
 #[must_use]
 pub fn function_call_text(catalog: &Catalog, oid: u32, arguments: u32) -> Option<String> {
     let system = LARGE_OBJECTS.iter().find(|(known, _)| *known == oid);
-    let function = || catalog.function_by_oid(oid).map(|f| (f.schema.as_str(), f.name.as_str()));
+    let function = || {
+        catalog
+            .function_by_oid(oid)
+            .filter(|f| f.oid >= FIRST_USER_OID)
+            .map(|f| (f.schema.as_str(), f.name.as_str()))
+    };
     let (schema, name) = system.map(|(_, name)| ("pg_catalog", *name)).or_else(function)?;
     let parameters: Vec<_> = (1..=arguments).map(|n| format!("${n}")).collect();
     let (schema, name, parameters) = (quoted(schema), quoted(name), parameters.join(", "));

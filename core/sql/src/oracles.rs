@@ -59,6 +59,8 @@ fn asks(
                 own.iter().filter(|c| !write.columns.contains(**c)).copied().collect();
             changes && given(&own) && any_masked(catalog, masks, key.relation, &left)
         }
+        // Definitions ask, not rows.
+        KeyKind::DefaultPartition => false,
         KeyKind::Foreign => {
             let other = other();
             let points = owns && stores && given(&own);

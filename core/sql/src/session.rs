@@ -12,6 +12,10 @@ const SETTINGS_PREFIX: &str = "writ.";
 /// The beginning of the names of those that no client may read.
 const MASK_KEY_PREFIX: &str = "writ.mask";
 
+/// The beginnings of the names of settings that print trees, plans or what a sort took.
+const TELLING_PREFIXES: [&str; 5] =
+    ["debug_print_", "auto_explain.", "trace_sort", "log_parser_stats", "log_planner_stats"];
+
 /// What a change of a setting means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
@@ -46,6 +50,8 @@ pub(crate) fn meaning(name: &str) -> Meaning {
         | "session_preload_libraries"
         | "zero_damaged_pages"
         | "ignore_checksum_failure" => Meaning::Server,
+        // They tell the client the plan, with what the planner expects of the values behind masks (E3).
+        _ if TELLING_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => Meaning::Server,
         _ => Meaning::Harmless,
     }
 }

@@ -1,6 +1,9 @@
 //! Statements that are not queries: sessions, transactions, COPY, cursors, EXPLAIN and upkeep.
 
+use std::collections::BTreeSet;
+
 use pg_query::{Node, NodeEnum, protobuf as pb};
+use writ_model::behind::{Key, KeyKind};
 use writ_model::facts::SessionEffect;
 use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
 
@@ -75,7 +78,7 @@ impl Walk<'_> {
                 self.unseen("CALL");
                 call.funccall.children(self);
             }
-            NodeEnum::TruncateStmt(truncate) => self.truncate(&truncate.relations),
+            NodeEnum::TruncateStmt(truncate) => self.truncate(truncate),
             _ => self.maintenance(node),
         }
     }
@@ -171,16 +174,38 @@ impl Walk<'_> {
         }
     }
 
-    fn truncate(&mut self, relations: &[Node]) {
+    fn truncate(&mut self, truncate: &pb::TruncateStmt) {
         self.kind(Kind::Truncate);
-        for node in relations {
+        let cascades = truncate.behavior() == pb::DropBehavior::DropCascade;
+        for node in &truncate.relations {
             let Some(NodeEnum::RangeVar(relation)) = &node.node else { continue };
             match self.resolve(relation) {
                 Resolved::Relation(found) => {
                     self.write(found, &all_columns(Some(found)), !relation.inh);
+                    if cascades {
+                        self.truncate_referring(found.oid);
+                    }
                 }
                 Resolved::Temporary => self.write_made(relation),
                 Resolved::System(_) | Resolved::Unknown => {}
+            }
+        }
+    }
+
+    /// TRUNCATE … CASCADE empties every table with a foreign key to one that it empties.
+    fn truncate_referring(&mut self, oid: u32) {
+        let catalog = self.catalog;
+        let (mut next, mut emptied) = (vec![oid], BTreeSet::from([oid]));
+        while let Some(oid) = next.pop() {
+            next.extend(catalog.children(oid));
+            let foreign = |key: &&Key| key.kind == KeyKind::Foreign && key.referenced == oid;
+            for key in catalog.keys(oid).filter(foreign) {
+                if emptied.insert(key.relation)
+                    && let Some(referring) = catalog.relation_by_oid(key.relation)
+                {
+                    self.write(referring, &all_columns(Some(referring)), false);
+                    next.push(key.relation);
+                }
             }
         }
     }
@@ -261,11 +286,17 @@ impl Walk<'_> {
             Some(NodeEnum::VacuumStmt(vacuum)) => {
                 self.kind(Kind::Maintenance);
                 self.mention(&vacuum.rels);
+                if vacuum.rels.is_empty() {
+                    self.rebuild_any();
+                }
             }
             Some(NodeEnum::ClusterStmt(cluster)) => {
                 self.kind(Kind::Maintenance);
-                if let Some(relation) = &cluster.relation {
-                    self.mention_one(relation);
+                match &cluster.relation {
+                    Some(relation) => {
+                        self.mention_one(relation);
+                    }
+                    None => self.rebuild_any(),
                 }
             }
             Some(NodeEnum::CheckPointStmt(_)) => self.kind(Kind::Maintenance),

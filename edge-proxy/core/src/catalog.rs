@@ -75,6 +75,9 @@ SELECT pg_catalog.md5(pg_catalog.concat_ws(' ',
     WHERE r.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
       AND c.relpersistence OPERATOR(pg_catalog.<>) 't'::pg_catalog."char"),
   (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
+      pg_catalog.hashtextextended(s.xmin::pg_catalog.text, s.oid::pg_catalog.int8)))
+    FROM pg_catalog.pg_statistic_ext AS s),
+  (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(
       pg_catalog.hashtextextended(e.xmin::pg_catalog.text, e.oid::pg_catalog.int8)))
     FROM pg_catalog.pg_event_trigger AS e),
   (SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), pg_catalog.sum(

@@ -51,6 +51,14 @@ CREATE TABLE checked (id int, a text CHECK (leak(a) <> ''));
 CREATE TABLE indexed (id int, a text); CREATE INDEX ON indexed (leak(a));
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', OLD; RETURN NEW; END $$;
 CREATE TABLE watched (id int, a text); CREATE TRIGGER t BEFORE UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TABLE counted (id int, a text); CREATE STATISTICS s ON (leak(a)) FROM counted;
+CREATE TABLE same (LIKE customers); CREATE DOMAIN lone AS text CHECK (leak(VALUE) <> 'x');
+CREATE MATERIALIZED VIEW listed AS SELECT id, 'x'::text AS note FROM generate_series(1, 2) id WITH NO DATA; CREATE INDEX ON listed (leak(note));
+CREATE TABLE target (id int PRIMARY KEY); CREATE TABLE points (t int REFERENCES target ON DELETE CASCADE);
+CREATE TRIGGER t AFTER DELETE OR TRUNCATE ON points EXECUTE FUNCTION touch();
+CREATE TABLE over (LIKE customers) PARTITION BY LIST (id);
+CREATE TABLE split (ssn varchar(5)) PARTITION BY LIST (ssn); CREATE TABLE rest PARTITION OF split DEFAULT;
+CREATE TYPE alone AS (a text); CREATE DOMAIN code AS text; CREATE TABLE coded (id int, c code);
 CREATE TABLE by_ssn (ssn varchar(5) PRIMARY KEY, why text);
 CREATE TABLE parted (id int, a text) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF parted FOR VALUES IN (1);
 CREATE TRIGGER t BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION touch();
@@ -282,7 +290,9 @@ fn masks() -> ColumnMasks {
     for column in ["email", "ssn"] {
         let mask = ColumnMask { kind: MaskKind::Redact, tag: "pii.x".parse().expect("a tag") };
         masks.insert("public", "customers", column, mask.clone());
-        masks.insert("public", "by_ssn", column, mask);
+        masks.insert("public", "by_ssn", column, mask.clone());
+        masks.insert("public", "split", column, mask.clone());
+        masks.insert("public", "coded", "c", mask);
     }
     masks
 }
@@ -390,6 +400,36 @@ const CASES: &[(&str, &str)] = &[
     ("REINDEX TABLE indexed", "opaque public.leak"),
     ("REINDEX INDEX indexed_leak_idx", "opaque public.leak"),
     ("REINDEX TABLE orders", "known"),
+    ("ANALYZE", "opaque public.leak"),
+    ("ANALYZE counted", "opaque public.leak"),
+    ("REFRESH MATERIALIZED VIEW listed", "opaque public.leak"),
+    // What a foreign key takes along.
+    ("TRUNCATE target CASCADE", "opaque triggers of public.points"),
+    ("DELETE FROM target WHERE id = 1", "opaque triggers of public.points"),
+    ("INSERT INTO target VALUES (1)", "known"),
+    // Partitions, domains and composites look at rows that are there.
+    (
+        "ALTER TABLE over ATTACH PARTITION customers DEFAULT",
+        "refused public.customers: a definition reads masked columns",
+    ),
+    ("ALTER TABLE over ATTACH PARTITION same DEFAULT", "known"),
+    (
+        "CREATE TABLE one PARTITION OF split FOR VALUES IN ('guess')",
+        "refused public.split: a definition reads masked columns",
+    ),
+    ("CREATE TABLE one PARTITION OF over FOR VALUES IN (4)", "known"),
+    (
+        "ALTER DOMAIN code ADD CHECK (VALUE < '5')",
+        "refused public.coded: a definition reads masked columns",
+    ),
+    ("ALTER DOMAIN code SET NOT NULL", "refused public.coded: a definition reads masked columns"),
+    ("ALTER DOMAIN code SET DEFAULT 'x'", "known"),
+    ("ALTER DOMAIN tame ADD CHECK (VALUE < '5')", "known"),
+    ("ALTER DOMAIN lone VALIDATE CONSTRAINT lone_check", "opaque public.leak"),
+    (
+        "ALTER TYPE alone ALTER ATTRIBUTE a TYPE varchar CASCADE",
+        "opaque ALTER TYPE … CASCADE changes tables that it does not name",
+    ),
     ("CREATE TABLE refers (a int REFERENCES customers)", "known"),
     (
         "CREATE TABLE refers (a varchar(5) REFERENCES by_ssn)",

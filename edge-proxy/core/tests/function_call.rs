@@ -39,7 +39,7 @@ fn a_call_goes_on_as_it_came_and_is_recorded() {
     let answer = [frame(b'V', b"\0\0\0\x01x"), ready(b'I')].concat();
     rig.server(&answer);
     assert_eq!(rig.to_client(), answer);
-    assert_eq!(rig.journal.lines, ["intent s-1 forwarded", "outcome s-1 ok 0"]);
+    assert_eq!(rig.journal.lines, ["intent s-1 forwarded", "outcome s-1 ok 1"]);
 }
 
 #[test]

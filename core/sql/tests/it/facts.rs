@@ -155,6 +155,11 @@ const CASES: &[(&str, &str)] = &[
     ("SET SESSION AUTHORIZATION app", "set_role; r ; w ; s Names"),
     ("RESET ALL", "set; r ; w ; s Names"),
     ("SET session_replication_role = replica", "server; r ; w "),
+    ("SET debug_print_plan = on", "server; r ; w "),
+    (
+        "SELECT set_config('debug_print_parse', 'on', false)",
+        "select+server; r ; w ; f pg_catalog.set_config",
+    ),
     (
         "SELECT pg_catalog.set_config('search_path', '', false)",
         "select+set; r ; w ; f pg_catalog.set_config; s Names",

@@ -39,7 +39,7 @@ struct BodyRow(
 struct HookRow(u32, String, i16, u32, Option<String>);
 
 #[derive(Deserialize)]
-struct KeyRow(u32, String, String, Vec<i16>, u32, Vec<i16>);
+struct KeyRow(u32, String, String, Vec<i16>, u32, Vec<i16>, bool);
 
 impl BehindJson {
     pub(super) fn read(self) -> Result<Behind, CatalogError> {
@@ -116,16 +116,17 @@ fn trigger_arguments(hex: &str) -> Vec<String> {
 }
 
 fn key(row: KeyRow) -> Result<Key, CatalogError> {
-    let KeyRow(relation, name, kind, columns, referenced, referenced_columns) = row;
+    let KeyRow(relation, name, kind, columns, referenced, referenced_columns, acts) = row;
     let kind = match kind.as_str() {
         "p" => KeyKind::Primary,
         "u" => KeyKind::Unique,
         "x" => KeyKind::Exclusion,
         "f" => KeyKind::Foreign,
         "c" => KeyKind::Check,
+        "d" => KeyKind::DefaultPartition,
         _ => return Err(CatalogError::Letter { what: "constraint", letter: kind }),
     };
-    Ok(Key { relation, name, kind, columns, referenced, referenced_columns })
+    Ok(Key { relation, name, kind, columns, referenced, referenced_columns, acts })
 }
 
 #[cfg(test)]
@@ -143,6 +144,6 @@ mod tests {
     #[test]
     fn what_is_unknown_is_an_error_and_not_a_guess() {
         assert!(hook(HookRow(1, "later".into(), 0, 2, None)).is_err());
-        assert!(key(KeyRow(1, "k".into(), "z".into(), vec![], 0, vec![])).is_err());
+        assert!(key(KeyRow(1, "k".into(), "z".into(), vec![], 0, vec![], false)).is_err());
     }
 }

@@ -103,6 +103,9 @@
           SELECT 1259::pg_catalog.oid, p.partrelid, 0, p.partrelid, 'write', 0::pg_catalog.int2, NULL
           FROM pg_catalog.pg_partitioned_table AS p
           UNION ALL
+          SELECT 3381::pg_catalog.oid, s.oid, 0, s.stxrelid, 'write', 0::pg_catalog.int2, NULL
+          FROM pg_catalog.pg_statistic_ext AS s
+          UNION ALL
           SELECT 3256::pg_catalog.oid, p.oid, 0, p.polrelid, 'policy', 0::pg_catalog.int2, NULL
           FROM pg_catalog.pg_policy AS p
           UNION ALL
@@ -160,7 +163,7 @@
     'keys', (
       SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_array(
           s.relation::pg_catalog.int8, s.name, s.kind, s.attnums, s.referenced::pg_catalog.int8,
-          s.there)), '[]'::pg_catalog.json)
+          s.there, s.acts)), '[]'::pg_catalog.json)
       FROM (
         SELECT i.indrelid AS relation, c.relname AS name,
           CASE WHEN i.indisexclusion THEN 'x'
@@ -178,7 +181,7 @@
               AND d.refclassid OPERATOR(pg_catalog.=) 1259::pg_catalog.oid
               AND d.refobjid OPERATOR(pg_catalog.=) i.indrelid
               AND d.refobjsubid OPERATOR(pg_catalog.>) 0) AS a) AS attnums,
-          0::pg_catalog.oid AS referenced, '[]'::pg_catalog.json AS there
+          0::pg_catalog.oid AS referenced, '[]'::pg_catalog.json AS there, false AS acts
         FROM pg_catalog.pg_index AS i
         JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
         WHERE (i.indisunique OR i.indisexclusion)
@@ -187,10 +190,23 @@
           AND c.relnamespace OPERATOR(pg_catalog.<>) 99::pg_catalog.oid
         UNION ALL
         SELECT k.conrelid, k.conname, k.contype::pg_catalog.text, COALESCE(pg_catalog.to_json(k.conkey), '[]'::pg_catalog.json),
-          k.confrelid, COALESCE(pg_catalog.to_json(k.confkey), '[]'::pg_catalog.json)
+          k.confrelid, COALESCE(pg_catalog.to_json(k.confkey), '[]'::pg_catalog.json),
+          k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
+            AND ARRAY[k.confdeltype, k.confupdtype] OPERATOR(pg_catalog.&&) '{c,n,d}'::pg_catalog."char"[]
         FROM pg_catalog.pg_constraint AS k
         WHERE k.contype OPERATOR(pg_catalog.=) ANY ('{f,c}'::pg_catalog."char"[])
           AND k.conrelid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+        UNION ALL
+        -- A new partition is compared with the rows of the default one.
+        SELECT p.partrelid, 'default partition', 'd',
+          CASE WHEN 0::pg_catalog.int2 OPERATOR(pg_catalog.=) ANY (p.partattrs::pg_catalog.int2[]) THEN (
+              SELECT pg_catalog.json_agg(a.attnum) FROM pg_catalog.pg_attribute AS a
+              WHERE a.attrelid OPERATOR(pg_catalog.=) p.partrelid
+                AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2)
+            ELSE pg_catalog.to_json(p.partattrs::pg_catalog.int2[]) END,
+          0::pg_catalog.oid, '[]'::pg_catalog.json, false
+        FROM pg_catalog.pg_partitioned_table AS p
+        WHERE p.partdefid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
       ) AS s)
   )
 )::pg_catalog.text

@@ -31,6 +31,10 @@ impl<G: Gate> Session<G> {
         let text = self.gate.function_call_text(call.oid, call.arguments);
         let ruling = match text {
             Some(text) => match self.rule(text.as_bytes(), cx) {
+                // Ruling takes the newest catalog, in which the function may have another name.
+                Some(_) if self.gate.function_call_text(call.oid, call.arguments) != Some(text) => {
+                    self.only_by_select("the function was renamed meanwhile")
+                }
                 Some(ruling) => self.as_call(ruling),
                 None => return Step::Wait,
             },

@@ -114,7 +114,7 @@ impl<G: Gate> Session<G> {
     /// Accounts for a message that goes on as it is.
     fn count(&mut self, header: Header, cx: &mut Cx<'_>) {
         self.drop_copy_ends();
-        let expected = match (header.tag, self.pending.front()) {
+        let expected = match (header.tag, self.pending.front_mut()) {
             (b'1', Some(Pending::Parse(_, None)))
             | (b'2', Some(Pending::Bind(_)))
             | (b'3', Some(Pending::Close(_)))
@@ -122,6 +122,12 @@ impl<G: Gate> Session<G> {
             (b'1' | b'2' | b'3', _) => {
                 self.broken("a reply that nothing asked for", cx);
                 return;
+            }
+            // The answer to a function call is a row of one value.
+            (b'V', Some(Pending::Query(run))) => {
+                run.rows += 1;
+                self.rows_seen += u64::from(self.counting);
+                false
             }
             _ => false,
         };
