@@ -468,6 +468,26 @@ def a_policy_change_is_effective_within_a_second():
     connection.close()
 
 
+@step
+def revoking_ends_what_runs():
+    read = "SELECT stock FROM products WHERE id = 1"
+    before = psql("ADMIN", read)
+    command = ["psql", url("AGENT"), "-X", "-c",
+               "UPDATE products SET stock = stock + 1 WHERE id = 1 AND pg_sleep(3) IS NOT NULL"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        until("the statement to run", lambda: psql("DIRECT", asleep) == "1")
+        writ("identities", "disable", "agent:copilot", token="ADMIN")
+        told = time.monotonic()
+        _, err = running.communicate(timeout=20)
+        print(f"    {int((time.monotonic() - told) * 1000)} ms after the command returned", flush=True)
+    assert running.returncode != 0 and "revoked" in err, err
+    until("the server to stop", lambda: psql("DIRECT", asleep) == "0", 2.0)
+    assert psql("ADMIN", read) == before, "the statement went on behind a connection that was gone"
+    writ("identities", "enable", "agent:copilot", token="ADMIN")
+    until("the agent to be back", lambda: psql("AGENT", "SELECT 1", check=False).returncode == 0)
+
+
 # ---- guardrails beyond the default pack ----------------------------------------------------------------------------
 
 apply_policy = smoke_guardrails.add(step, sys.modules[__name__])

@@ -297,10 +297,14 @@ fn follow_ports(
     spool: &Spool,
 ) -> FollowPorts {
     let (databases, sessions) = (Arc::clone(databases), Arc::clone(sessions));
-    let (metrics, spool) = (Arc::clone(metrics), spool.clone());
+    let (metrics, spool, swept) = (Arc::clone(metrics), spool.clone(), Arc::clone(&sessions));
     FollowPorts {
         clock: Arc::clone(&ports.clock),
-        apply: Arc::new(move |config| databases.apply(config)),
+        apply: Arc::new(move |config| {
+            databases.apply(Arc::clone(&config))?;
+            swept.sweep(&config);
+            Ok(())
+        }),
         heartbeat: Arc::new(move || v1::EdgeHeartbeat {
             sessions: sessions.count() as u64,
             spool_bytes: spool.stats().bytes_used,

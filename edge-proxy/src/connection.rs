@@ -32,8 +32,10 @@ const BACKLOG_BYTES_MAX: usize = 256 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 /// The largest size of a read, in bytes.
 const READ_BYTES_MAX: usize = 128 * 1024;
-/// How long the last bytes to a client may take.
+/// How long the last bytes to either side may take.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// The same to a client whose access was revoked: it may not read at all.
+const FAREWELL_REVOKED: Duration = Duration::from_millis(100);
 
 /// What a session's task is made of.
 pub struct Parts {
@@ -138,10 +140,11 @@ impl Connection {
         let awaits_durable = self.session.awaits_durable();
         let ready = tokio::select! {
             biased;
+            // A session under load has something to move at every turn: what ends it comes first.
+            event = incoming.recv() => Ready::Event(event),
             io = std::future::poll_fn(|cx| {
                 poll_io(&mut self.client, &mut self.upstream, &mut self.outbox, cx)
             }) => Ready::Io(io),
-            event = incoming.recv() => Ready::Event(event),
             changed = self.durable.changed(), if awaits_durable => {
                 if changed.is_ok() { Ready::Durable } else { Ready::Event(Some(SessionEvent::Kill)) }
             }
@@ -205,7 +208,17 @@ impl Connection {
         }
     }
 
+    fn cancel_running(&self) {
+        if self.session.running_since().is_some() {
+            self.cancel_upstream(None);
+        }
+    }
+
     fn on_event(&mut self, event: SessionEvent) {
+        if matches!(event, SessionEvent::Revoked | SessionEvent::Kill) {
+            // C4: what runs is ended, and does not run on behind a connection that is gone.
+            self.cancel_running();
+        }
         let now = (self.shared.clock)();
         let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
         match event {
@@ -313,13 +326,16 @@ impl Connection {
             client.write_all(&last).await?;
             client.shutdown().await
         };
-        let _ = tokio::time::timeout(FAREWELL, told).await;
+        let revoked = self.end == Some(EndReason::Revoked);
+        let patience = if revoked { FAREWELL_REVOKED } else { FAREWELL };
+        let told = tokio::time::timeout(patience, told);
         let upstream = &mut self.upstream.stream;
         let parted = async {
             upstream.write_all(b"X\0\0\0\x04").await?;
             upstream.shutdown().await
         };
-        let _ = tokio::time::timeout(FAREWELL, parted).await;
+        // A client that reads nothing does not keep the server's connection open.
+        let _ = tokio::join!(told, tokio::time::timeout(FAREWELL, parted));
     }
 }
 
@@ -374,10 +390,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         Self { stream, inbox, read_bytes: READ_BYTES_MIN, eof: false, unflushed: false }
     }
 
-    /// How many bytes may wait here: a whole message must fit, or it never becomes one.
+    /// How many bytes may wait here: a whole message must fit, where it is one that is looked at as a whole.
     fn room(&self) -> usize {
         match writ_edge_core::frame::scan(&self.inbox) {
-            writ_edge_core::frame::Scan::Frame(header) => header.total.max(BACKLOG_BYTES_MAX),
+            writ_edge_core::frame::Scan::Frame(header)
+                if header.total <= writ_edge_core::client_message_bytes_max(header.tag) =>
+            {
+                header.total.max(BACKLOG_BYTES_MAX)
+            }
             _ => BACKLOG_BYTES_MAX,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use writ_edge_core::ApprovalNews;
+use writ_model::config::EdgeConfig;
 use writ_model::{Actor, PrincipalId};
 
 /// The length of a cancel secret, in bytes: what protocol 3.0 has room for.
@@ -94,6 +95,15 @@ impl Sessions {
     pub fn revoke(&self, principal: &PrincipalId) {
         for reach in self.open.lock().values().filter(|r| r.actor.involves(principal)) {
             let _ = reach.events.send(SessionEvent::Revoked);
+        }
+    }
+
+    /// Ends the sessions of everyone whom `config` lets in no more, whatever was missed of what was said about it (E5).
+    pub fn sweep(&self, config: &EdgeConfig) {
+        for reach in self.open.lock().values() {
+            if config.actor(&reach.actor.principal.id).is_err() {
+                let _ = reach.events.send(SessionEvent::Revoked);
+            }
         }
     }
 

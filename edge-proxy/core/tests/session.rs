@@ -302,24 +302,6 @@ fn a_statement_prepared_under_an_older_epoch_is_prepared_anew() {
     assert_eq!(tags(&rig.to_client()), "2CZ", "the client did not ask for the renewal");
 }
 
-/// The server's answer to one statement of the session's own.
-fn answer(columns: &[&[u8]]) -> Vec<u8> {
-    let mut row = u16::try_from(columns.len()).expect("few").to_be_bytes().to_vec();
-    for column in columns {
-        row.extend(u32::try_from(column.len()).expect("small").to_be_bytes());
-        row.extend(*column);
-    }
-    let reply = [
-        frame(b'1', b""),
-        frame(b'2', b""),
-        frame(b'D', &row),
-        complete("SELECT 1"),
-        frame(b'3', b""),
-        frame(b'3', b""),
-    ];
-    reply.concat()
-}
-
 #[test]
 fn a_text_that_ends_a_transaction_of_definitions_uses_no_names() {
     let mut rig = Rig::new();

@@ -28,6 +28,18 @@ pub(crate) enum Step {
     Wait,
 }
 
+/// The largest message of the type `tag` that is looked at as a whole, in bytes: larger ones are refused, and data goes
+/// on in pieces.
+#[must_use]
+pub fn client_message_bytes_max(tag: u8) -> usize {
+    match tag {
+        b'Q' | b'P' => STATEMENT_BYTES_MAX,
+        b'B' | b'F' => BIND_BYTES_MAX,
+        b'D' | b'E' | b'C' | b'f' | b'S' | b'H' | b'c' | b'X' => CONTROL_BYTES_MAX,
+        _ => 0,
+    }
+}
+
 impl<G: Gate> Session<G> {
     /// Deals with what the client sent. Returns how many bytes of `input` are dealt with; call again with the rest
     /// and what follows it, when more came or an event changed something.
@@ -77,15 +89,21 @@ impl<G: Gate> Session<G> {
             self.client_drop = total;
             return Some(0);
         }
+        let fits = total <= client_message_bytes_max(tag);
         match tag {
             b'd' => return self.copy_data(total, cx),
-            b'Q' | b'P' if total > STATEMENT_BYTES_MAX => return self.oversize(header, cx),
-            b'B' | b'F' if total > BIND_BYTES_MAX => return self.oversize(header, cx),
-            b'D' | b'E' | b'C' | b'f' | b'S' | b'H' | b'c' | b'X' if total > CONTROL_BYTES_MAX => {
+            b'Q' | b'P' | b'B' | b'F' if !fits => return self.oversize(header, cx),
+            b'Q' | b'P' | b'B' | b'F' => {}
+            b'D' | b'E' | b'C' | b'f' | b'S' | b'H' | b'c' | b'X' if fits => {}
+            b'D' | b'E' | b'C' | b'f' | b'S' | b'H' | b'c' | b'X' => {
                 self.protocol_violation("an oversized control message", cx);
                 return None;
             }
-            _ => {}
+            // Said at its header: nothing of what nobody knows is waited for.
+            other => {
+                self.protocol_violation(&format!("message type 0x{other:02x}"), cx);
+                return None;
+            }
         }
         if self.holds_back(tag) {
             self.flush(cx);
@@ -112,11 +130,8 @@ impl<G: Gate> Session<G> {
                 self.end(EndReason::Terminated, cx);
                 Step::Taken
             }
-            b'X' => Step::Wait,
-            other => {
-                self.protocol_violation(&format!("message type 0x{other:02x}"), cx);
-                Step::Wait
-            }
+            // `X`, before what was sent ahead of it is answered: all other types were told apart above.
+            _ => Step::Wait,
         };
         if step == Step::Taken {
             self.looked.clear();

@@ -25,6 +25,8 @@ use writ_model::{SessionId, Timestamp};
 use crate::gate::{Gate, Ruling, Stamp};
 use crate::outbox::{ApprovalNews, Effect, EndReason, Journal, Outbox};
 use crate::write::Message;
+pub use client::client_message_bytes_max;
+
 use admit::Admission;
 use estimate::Estimate;
 use metered::{CursorMeter, Meter};
@@ -135,6 +137,8 @@ pub struct Session<G> {
     pub(crate) stray_syncs: u32,
     pub(crate) stale: Staleness,
     pub(crate) probe: Option<Probe>,
+    /// How often in a row a question of our own was cancelled.
+    pub(crate) probes_cancelled: u32,
     pub(crate) admission: Option<Admission>,
     pub(crate) durable: u64,
     /// Bytes of the client's current frame still to pass on, or to drop.
@@ -192,6 +196,7 @@ impl<G: Gate> Session<G> {
             stray_syncs: 0,
             stale: Staleness::default(),
             probe: None,
+            probes_cancelled: 0,
             admission: None,
             durable: 0,
             client_pass: 0,
@@ -289,11 +294,19 @@ impl<G: Gate> Session<G> {
 
     /// The client asked to cancel. Returns whether the server has to be asked too.
     pub fn on_cancel(&mut self, cx: &mut Cx<'_>) -> bool {
-        let Some(Admission::Held(held)) = &mut self.admission else { return true };
+        let Some(Admission::Held(held)) = &mut self.admission else {
+            return self.runs_for_client();
+        };
         held.end("cancelled by the client");
         let id = held.id.clone();
         cx.out.effects.push(Effect::CancelApproval { id, reason: "cancelled by the client" });
         false
+    }
+
+    /// Whether the server works for the client: a cancel would otherwise meet nothing, or a question of our own.
+    fn runs_for_client(&self) -> bool {
+        let front = self.pending.front();
+        front.is_some_and(|front| !matches!(front, Pending::Own { .. } | Pending::OwnSync))
     }
 
     /// The server's connection ended.

@@ -16,6 +16,11 @@ const PROBE: &[u8] = b"writ_probe";
 /// What the server answers to each statement of ours: to Parse, Bind, Execute and two Closes.
 const REPLIES: usize = 5;
 
+/// The SQLSTATE of a statement that was cancelled.
+const CANCELLED: &[u8] = b"57014";
+/// A question is asked again so many times.
+const PROBES_CANCELLED_MAX: u32 = 3;
+
 /// A question on its way.
 #[derive(Debug)]
 pub(crate) struct Probe {
@@ -23,6 +28,8 @@ pub(crate) struct Probe {
     /// One of each statement that is answered.
     rows: Vec<Vec<u8>>,
     answered: usize,
+    /// The server was told to stop, or took longer than the client's `statement_timeout`: to be asked again.
+    cancelled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +132,7 @@ impl<G: Gate> Session<G> {
         if !in_series {
             self.pending.push_back(Pending::OwnSync);
         }
-        self.probe = Some(Probe { what, rows: vec![], answered: 0 });
+        self.probe = Some(Probe { what, rows: vec![], answered: 0, cancelled: false });
     }
 
     /// One reply to a question of ours.
@@ -147,6 +154,9 @@ impl<G: Gate> Session<G> {
             }
             b'E' => {
                 let code = frame::error_field(body, b'C').unwrap_or_default();
+                if code == CANCELLED && self.asks_again() {
+                    return;
+                }
                 let code = String::from_utf8_lossy(code).into_owned();
                 self.probe_failed(&format!("the database refused with {code}"), cx);
             }
@@ -154,9 +164,30 @@ impl<G: Gate> Session<G> {
         }
     }
 
+    /// A late cancel of the client's can meet a question of ours. Outside of transactions nothing is lost by it.
+    fn asks_again(&mut self) -> bool {
+        let to_sync = self.pending.iter().any(|pending| matches!(pending, Pending::OwnSync));
+        let idle = self.transaction == Transaction::Idle;
+        let Some(probe) = self.probe.as_mut().filter(|_| to_sync && idle) else { return false };
+        if self.probes_cancelled >= PROBES_CANCELLED_MAX {
+            return false;
+        }
+        probe.cancelled = true;
+        self.probes_cancelled += 1;
+        // The server ignores the rest of it up to its Sync.
+        while matches!(self.pending.front(), Some(Pending::Own { .. })) {
+            self.pending.pop_front();
+        }
+        true
+    }
+
     /// The answer is complete.
     pub(crate) fn probe_done(&mut self, cx: &mut Cx<'_>) {
         let asked = self.probe.take();
+        if asked.as_ref().is_some_and(|probe| probe.cancelled) {
+            return;
+        }
+        self.probes_cancelled = 0;
         let complete = |probe: &Probe| {
             let count = probe.what.texts().len();
             probe.answered == count && probe.rows.len() == count

@@ -433,3 +433,24 @@ pub fn field(bytes: &[u8], code: u8) -> Option<String> {
     }
     None
 }
+
+/// What the server answers to a question of our own.
+pub fn answer(columns: &[&[u8]]) -> Vec<u8> {
+    let mut row = u16::try_from(columns.len()).expect("few").to_be_bytes().to_vec();
+    for column in columns {
+        row.extend(u32::try_from(column.len()).expect("small").to_be_bytes());
+        row.extend(*column);
+    }
+    let reply = [
+        frame(b'1', b""),
+        frame(b'2', b""),
+        frame(b'D', &row),
+        complete("SELECT 1"),
+        frame(b'3', b""),
+        frame(b'3', b""),
+    ];
+    reply.concat()
+}
+
+/// An answer about names.
+pub const NAMES: [&[u8]; 6] = [b"app", b"[\"pg_catalog\",\"x\"]", b"on", b"[]", b"x", b"[]"];
