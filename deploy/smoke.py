@@ -4,6 +4,7 @@ Runs `writ dev --separate --detach` in a temporary directory and drives it with 
 line per promise; the first that is broken ends it with exit code 1.
 """
 
+import concurrent.futures
 import glob
 import io
 import json
@@ -590,6 +591,28 @@ def queries_go_on_without_the_control_plane():
     assert done.returncode != 0 and "control plane" in done.stderr, done.stderr
     bring_back("control-plane")
     assert psql("DEVELOPER", "SELECT count(*) FROM orders") == "2000"
+
+
+@step
+def logins_that_come_at_once_count_each_other():
+    kill("EDGE")
+    writ("dev", "start", "edge", "--data-dir", DIR, env={"WRIT_EDGE_SESSIONS_MAX": "5"})
+    read_env()
+
+    def connect(_):
+        try:
+            return psycopg2.connect(url("DEVELOPER"))
+        except psycopg2.OperationalError as error:
+            assert "most sessions, 5" in str(error), error
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        open_now = [c for c in pool.map(connect, range(40)) if c]
+    assert len(open_now) == 5, len(open_now)
+    open_now[0].close()
+    until("its place to be free", lambda: connect(None))
+    kill("EDGE")
+    bring_back("edge")
 
 
 @step

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use writ_model::config::ColumnClassification;
@@ -20,7 +20,7 @@ use writ_proto::v1;
 
 use crate::approvals::Approvals;
 use crate::classify;
-use crate::client::Door;
+use crate::client::{Door, OPENINGS_MAX};
 use crate::connection::Shared;
 use crate::journal::SpoolJournal;
 use crate::mask_key::{MaskKey, MaskKeyError};
@@ -212,6 +212,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         databases: Arc::clone(&databases),
         sessions: Arc::clone(&sessions),
         sessions_max: config.sessions_max,
+        rooms: Arc::new(Semaphore::new(config.sessions_max.min(Semaphore::MAX_PERMITS))),
+        openings: Arc::new(Semaphore::new(OPENINGS_MAX)),
         mask_key,
         shared,
         session_id: ports.session_id,

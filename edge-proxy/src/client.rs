@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use writ_audit::SessionProfile;
 use writ_audit::record::{ConnectionRefused, SessionClosed, SessionOpened};
@@ -49,6 +49,9 @@ const PASSED_PARAMETERS: &[&str] = &[
     "jit",
 ];
 
+/// Connections that have not said what they want, at most; each has [`STARTUP_TIMEOUT`] to do so.
+pub const OPENINGS_MAX: usize = 4_096;
+
 /// What every new client meets.
 pub struct Door {
     /// TLS with the edge's own certificate.
@@ -59,8 +62,12 @@ pub struct Door {
     pub databases: Arc<Databases>,
     /// Open sessions.
     pub sessions: Arc<Sessions>,
-    /// The most sessions at once.
+    /// The most sessions at once, those that log in included.
     pub sessions_max: usize,
+    /// Room for so many.
+    pub rooms: Arc<Semaphore>,
+    /// Room for [`OPENINGS_MAX`] connections that have not said what they want.
+    pub openings: Arc<Semaphore>,
     /// What masks hash with.
     pub mask_key: MaskKey,
     /// What sessions share.
@@ -90,13 +97,18 @@ struct Admitted {
     served: Arc<Served>,
     upstream: Upstream,
     profile: SessionProfile,
+    room: OwnedSemaphorePermit,
 }
 
 impl Door {
     /// Deals with one connection to its end.
     pub async fn receive(self: Arc<Self>, tcp: TcpStream, address: SocketAddr) {
         let _ = tcp.set_nodelay(true);
+        let Ok(opens) = Arc::clone(&self.openings).try_acquire_owned() else {
+            return self.not_a_client(address, "too many connections have not said who they are");
+        };
         let opening = tokio::time::timeout(STARTUP_TIMEOUT, open(tcp, &self.tls)).await;
+        drop(opens);
         match opening {
             Ok(Ok(Opening::Session(stream, startup))) => {
                 self.session(stream, startup, address).await;
@@ -133,7 +145,7 @@ impl Door {
                 return;
             }
         };
-        let Admitted { gate, served, upstream, profile } = admitted;
+        let Admitted { gate, served, upstream, profile, room: _room } = admitted;
         let (events, incoming) = mpsc::unbounded_channel();
         let mut secret = [0; 4];
         (self.random)(&mut secret);
@@ -219,13 +231,14 @@ impl Door {
                 "connect with sslmode=require or, better, sslmode=verify-full and the CA file",
             ));
         }
-        if self.sessions.count() >= self.sessions_max {
-            return Err(Refused::new(
+        // Taken before anything is asked: logins that come at once count each other.
+        let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| {
+            Refused::new(
                 SqlState("53300"),
                 format!("this edge has its most sessions, {}", self.sessions_max),
                 "close some, or connect to another edge",
-            ));
-        }
+            )
+        })?;
         let config = self.databases.config().ok_or_else(no_configuration)?;
         let principal = self.authenticate(stream, startup, &config).await?;
         let served = self.find(startup, &config)?;
@@ -261,7 +274,7 @@ impl Door {
             environment: served.database().environment.clone(),
             database_role,
         };
-        Ok(Admitted { gate, served, upstream, profile })
+        Ok(Admitted { gate, served, upstream, profile, room })
     }
 
     async fn authenticate(
