@@ -278,12 +278,13 @@ impl Walk<'_> {
                     continue;
                 }
                 next.push(key.relation);
-                let of_rows = |event| !matches!(event, HookEvent::Virtual | HookEvent::Forced);
-                for hook in catalog.hooks(relation.oid).filter(|hook| of_rows(hook.event)) {
-                    // The server acts in the owner's name, past row security.
-                    if hook.event != HookEvent::Policy {
-                        self.hook_runs(relation, hook);
-                    }
+                // The server acts in the owner's name, past row security.
+                let runs = |hook: &&Hook| {
+                    use HookEvent as E;
+                    !matches!(hook.event, E::Virtual | E::Forced | E::Policy | E::Definition)
+                };
+                for hook in catalog.hooks(relation.oid).filter(runs) {
+                    self.hook_runs(relation, hook);
                 }
             }
         }
