@@ -120,3 +120,39 @@ impl Sessions {
         self.open.lock().len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use writ_model::Principal;
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_ends_the_sessions_of_those_whom_it_lets_in_no_more() {
+        let principal = |id: &str, disabled| Principal {
+            id: id.parse().expect("an id"),
+            display_name: id.to_owned(),
+            groups: [].into(),
+            on_behalf_of: None,
+            disabled,
+        };
+        let config = |disabled| {
+            let all = [principal("user:ada", false), principal("user:dana", disabled)];
+            let principals = all.map(|p| (p.id.clone(), p)).into();
+            EdgeConfig { principals, ..EdgeConfig::default() }
+        };
+        let sessions = Arc::new(Sessions::default());
+        let enter = |id: &str| {
+            let (events, incoming) = mpsc::unbounded_channel();
+            let actor = config(false).actor(&id.parse().expect("an id")).expect("an actor");
+            (sessions.enter([0; SECRET_BYTES], Arc::new(actor), events), incoming)
+        };
+        let (_ada, mut of_ada) = enter("user:ada");
+        let (_dana, mut of_dana) = enter("user:dana");
+        sessions.sweep(&config(false));
+        assert!(of_dana.try_recv().is_err(), "control: enabled");
+        sessions.sweep(&config(true));
+        assert!(matches!(of_dana.try_recv(), Ok(SessionEvent::Revoked)));
+        assert!(of_ada.try_recv().is_err(), "nobody else");
+    }
+}
