@@ -89,7 +89,7 @@ fn value(field: &Field) -> String {
         Sort::Text => format!("text({name})?"),
         Sort::Enum(of) => format!("{}({name})?", enum_function(of)),
         Sort::List => format!("list({name})?"),
-        Sort::Node => format!("pointer({name}.cast())?.map(Into::into)"),
+        Sort::Node => format!("pointer({name}.cast())?"),
         Sort::Pointer(of) => {
             let convert = function(of);
             format!(
@@ -108,9 +108,10 @@ fn table(out: &mut String, library: &Library) {
         let c_type = &node.expect("each arm has a node").c_type;
         let _ = writeln!(
             out,
-            "unsafe fn node_{name}(node: *const c::Node) -> Result<NodeEnum, Odd> {{\n    \
+            "unsafe fn node_{name}(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {{\n    \
              // SAFETY: the tag says that it is this struct.\n    \
-             Ok(NodeEnum::{variant}(unsafe {{ {convert}(&*node.cast::<c::{c_type}>())? }}.into()))\n}}\n",
+             *slot = Some(NodeEnum::{variant}(unsafe {{ {convert}(&*node.cast::<c::{c_type}>())? }}.into()));\n    \
+             Ok(())\n}}\n",
             name = arm.message.to_snake_case(),
             variant = arm.field.to_upper_camel_case(),
             convert = function(&arm.message),

@@ -12,11 +12,14 @@ use crate::c;
 /// Something that a raw parse tree does not have; its name.
 pub(crate) struct Odd(pub(crate) &'static str);
 
-type Converter = unsafe fn(*const c::Node) -> Result<NodeEnum, Odd>;
+/// Where a node's value goes: nodes are large, so each is built where it stays.
+type Slot = Option<NodeEnum>;
+
+type Converter = unsafe fn(*const c::Node, &mut Slot) -> Result<(), Odd>;
 
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, unused_unsafe, dead_code)]
 mod generated {
-    use super::{Converter, Odd, convert_string, letter, list, pointer, text};
+    use super::{Converter, Odd, Slot, convert_string, letter, list, pointer, text};
     use super::{
         node_a_const, node_bit_string, node_boolean, node_float, node_int_list, node_integer,
         node_list, node_oid_list, node_string,
@@ -80,23 +83,29 @@ unsafe fn list(list: *const c::List) -> Result<Vec<pb::Node>, Odd> {
     // Nodes are large: no more room than is needed, as collecting results would take.
     let mut nodes = Vec::with_capacity(items.len());
     for item in items {
+        let slot = &mut nodes.push_mut(pb::Node { node: None }).node;
         // SAFETY: each item is null or a node of the same tree. An empty item stays an empty node.
-        nodes.push(pb::Node { node: unsafe { node(item)? } });
+        unsafe { node(item, slot)? };
     }
     Ok(nodes)
 }
 
-unsafe fn node(node: *const c::Node) -> Result<Option<NodeEnum>, Odd> {
+unsafe fn node(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {
     // SAFETY: null or a node, whose first field is its tag.
-    let Some(tag) = (unsafe { node.as_ref() }).map(|n| n.type_) else { return Ok(None) };
+    let Some(tag) = (unsafe { node.as_ref() }).map(|n| n.type_) else { return Ok(()) };
     let convert = generated::converter_of(tag).ok_or(Odd("node"))?;
     // SAFETY: the converter is that of the node's own tag.
-    Ok(Some(unsafe { convert(node)? }))
+    unsafe { convert(node, slot) }
 }
 
-unsafe fn pointer(at: *const c::Node) -> Result<Option<pb::Node>, Odd> {
+unsafe fn pointer(at: *const c::Node) -> Result<Option<Box<pb::Node>>, Odd> {
+    if at.is_null() {
+        return Ok(None);
+    }
+    let mut boxed = Box::new(pb::Node { node: None });
     // SAFETY: as promised to this function.
-    Ok(unsafe { node(at)? }.map(|node| pb::Node { node: Some(node) }))
+    unsafe { node(at, &mut boxed.node)? };
+    Ok(Some(boxed))
 }
 
 /// A text, or an empty one for null.
@@ -118,27 +127,31 @@ fn letter(letter: c_char) -> String {
     }
 }
 
-unsafe fn node_integer(node: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_integer(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {
     // SAFETY: the tag says that it is this struct.
     let ival = unsafe { (*node.cast::<c::Integer>()).ival };
-    Ok(NodeEnum::Integer(pb::Integer { ival }))
+    *slot = Some(NodeEnum::Integer(pb::Integer { ival }));
+    Ok(())
 }
 
-unsafe fn node_float(node: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_float(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {
     // SAFETY: the tag says that it is this struct.
     let fval = unsafe { text((*node.cast::<c::Float>()).fval)? };
-    Ok(NodeEnum::Float(pb::Float { fval }))
+    *slot = Some(NodeEnum::Float(pb::Float { fval }));
+    Ok(())
 }
 
-unsafe fn node_boolean(node: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_boolean(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {
     // SAFETY: the tag says that it is this struct.
     let boolval = unsafe { (*node.cast::<c::Boolean>()).boolval };
-    Ok(NodeEnum::Boolean(pb::Boolean { boolval }))
+    *slot = Some(NodeEnum::Boolean(pb::Boolean { boolval }));
+    Ok(())
 }
 
-unsafe fn node_string(node: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_string(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {
     // SAFETY: the tag says that it is this struct.
-    Ok(NodeEnum::String(unsafe { convert_string(&*node.cast::<c::String>())? }))
+    *slot = Some(NodeEnum::String(unsafe { convert_string(&*node.cast::<c::String>())? }));
+    Ok(())
 }
 
 unsafe fn convert_string(node: &c::String) -> Result<pb::String, Odd> {
@@ -146,27 +159,29 @@ unsafe fn convert_string(node: &c::String) -> Result<pb::String, Odd> {
     Ok(pb::String { sval: unsafe { text(node.sval)? } })
 }
 
-unsafe fn node_bit_string(node: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_bit_string(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {
     // SAFETY: the tag says that it is this struct.
     let bsval = unsafe { text((*node.cast::<c::BitString>()).bsval)? };
-    Ok(NodeEnum::BitString(pb::BitString { bsval }))
+    *slot = Some(NodeEnum::BitString(pb::BitString { bsval }));
+    Ok(())
 }
 
-unsafe fn node_list(node: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_list(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {
     // SAFETY: the tag says that it is this struct.
     let items = unsafe { list(node.cast::<c::List>())? };
-    Ok(NodeEnum::List(pb::List { items }))
+    *slot = Some(NodeEnum::List(pb::List { items }));
+    Ok(())
 }
 
-unsafe fn node_int_list(_: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_int_list(_: *const c::Node, _: &mut Slot) -> Result<(), Odd> {
     Err(Odd("list of numbers"))
 }
 
-unsafe fn node_oid_list(_: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_oid_list(_: *const c::Node, _: &mut Slot) -> Result<(), Odd> {
     Err(Odd("list of object ids"))
 }
 
-unsafe fn node_a_const(node: *const c::Node) -> Result<NodeEnum, Odd> {
+unsafe fn node_a_const(node: *const c::Node, slot: &mut Slot) -> Result<(), Odd> {
     use pb::a_const::Val;
     // SAFETY: the tag says that it is this struct.
     let constant = unsafe { &*node.cast::<c::A_Const>() };
@@ -174,8 +189,8 @@ unsafe fn node_a_const(node: *const c::Node) -> Result<NodeEnum, Odd> {
         None
     } else {
         // SAFETY: the value is a union of nodes, whose tag is the first field of each.
-        let inner = unsafe { self::node(std::ptr::from_ref(&constant.val).cast())? };
-        Some(match inner {
+        unsafe { self::node(std::ptr::from_ref(&constant.val).cast(), slot)? };
+        Some(match slot.take() {
             Some(NodeEnum::Integer(value)) => Val::Ival(value),
             Some(NodeEnum::Float(value)) => Val::Fval(value),
             Some(NodeEnum::Boolean(value)) => Val::Boolval(value),
@@ -185,5 +200,6 @@ unsafe fn node_a_const(node: *const c::Node) -> Result<NodeEnum, Odd> {
         })
     };
     let location = constant.location;
-    Ok(NodeEnum::AConst(pb::AConst { isnull: constant.isnull, location, val }))
+    *slot = Some(NodeEnum::AConst(pb::AConst { isnull: constant.isnull, location, val }));
+    Ok(())
 }

@@ -12,6 +12,10 @@ use writ_model::mask::{ColumnMask, MaskKind};
 use writ_model::{Catalog, Column, ColumnMasks, Relation, RelationKind};
 use writ_sql::{Names, analyze};
 
+/// The allocator of the `writ` program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How often each text is measured.
 const ROUNDS: usize = 5_000;
 /// The same where there are many.
