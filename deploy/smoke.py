@@ -23,6 +23,7 @@ import urllib.request
 import psycopg2
 
 import smoke_guardrails
+import smoke_pooling
 import smoke_results
 
 WRIT = os.path.abspath(sys.argv[1])
@@ -493,6 +494,7 @@ def revoking_ends_what_runs():
 
 apply_policy = smoke_guardrails.add(step, sys.modules[__name__])
 smoke_results.add(step, sys.modules[__name__], apply_policy)
+smoke_pooling.add(step, sys.modules[__name__])
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------

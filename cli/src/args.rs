@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use writ_model::config::SHARED_CONNECTIONS;
 
 /// An identity-aware gateway in front of every database.
 #[derive(Debug, Parser)]
@@ -371,6 +372,12 @@ pub(crate) struct AddDatabase {
     pub(crate) password_variable: Option<String>,
     #[arg(long, default_value = "verify-full")]
     pub(crate) tls: Tls,
+    /// How long a session keeps its connection to the database
+    #[arg(long, default_value = "session")]
+    pub(crate) pooling: Pooling,
+    /// With --pooling transaction: how many connections the sessions of an edge share
+    #[arg(long, value_name = "N", default_value_t = SHARED_CONNECTIONS, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) connections_max: u16,
     #[arg(long = "tag", value_name = "NAME=VALUE")]
     pub(crate) tags: Vec<String>,
 }
@@ -380,6 +387,12 @@ pub(crate) enum Tls {
     Disable,
     Require,
     VerifyFull,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pooling {
+    Session,
+    Transaction,
 }
 
 #[derive(Debug, Subcommand)]

@@ -188,6 +188,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         classify::port(),
         Arc::new(classify::Detector::default()),
         report_port(config.control_plane.clone(), identity_seen.clone()),
+        Arc::clone(&metrics),
+        Handle::current(),
     ));
     let followed =
         follow(node, identity, follow_ports(&ports, &databases, &sessions, &metrics, &spool))?;

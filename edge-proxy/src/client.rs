@@ -19,8 +19,9 @@ use writ_model::config::EdgeConfig;
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{DatabaseName, PrincipalId, SessionId};
 
-use crate::connection::{self, Parts, Shared};
+use crate::connection::{self, Link, Parts, Shared, Sharing, Side};
 use crate::mask_key::MaskKey;
+use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
 use crate::sessions::Sessions;
 use crate::startup::{ClientStream, Opening, Startup, ask_password, open};
 use crate::states::{Databases, Served};
@@ -79,10 +80,11 @@ pub struct Door {
 }
 
 /// Why a client is turned away.
-struct Refused {
-    code: SqlState,
-    reason: String,
-    hint: String,
+#[derive(Debug)]
+pub struct Refused {
+    pub(crate) code: SqlState,
+    pub(crate) reason: String,
+    pub(crate) hint: String,
 }
 
 impl Refused {
@@ -95,7 +97,8 @@ impl Refused {
 struct Admitted {
     gate: PolicyGate,
     served: Arc<Served>,
-    upstream: Upstream,
+    link: Link,
+    greeting: Greeting,
     profile: SessionProfile,
     room: OwnedSemaphorePermit,
 }
@@ -145,14 +148,14 @@ impl Door {
                 return;
             }
         };
-        let Admitted { gate, served, upstream, profile, room: _room } = admitted;
+        let Admitted { gate, served, link, greeting: greeted, profile, room: _room } = admitted;
         let (events, incoming) = mpsc::unbounded_channel();
         let mut secret = [0; 4];
         (self.random)(&mut secret);
         let actor = Arc::new(gate.actor().clone());
         let place = self.sessions.enter(secret, actor, events.clone());
         let tls = stream.is_tls();
-        let greeting = greeting(&upstream, place.process_id, place.secret);
+        let greeting = greeting(&greeted.parameters, place.process_id, place.secret);
         if stream.write_all(&greeting).await.is_err() || stream.flush().await.is_err() {
             return;
         }
@@ -165,13 +168,15 @@ impl Door {
         );
         self.shared.metrics.sessions.add(1);
         self.shared.metrics.sessions_opened.add(1);
-        let encoding = parameter(&upstream.parameters, "client_encoding").unwrap_or("UTF8");
+        let encoding = client_encoding(&greeted.parameters);
+        let session = match &link {
+            Link::Own { .. } => Session::new(gate, profile.clone(), encoding),
+            Link::Shared(_) => Session::pooled(gate, profile.clone(), encoding),
+        };
         let parts = Parts {
-            session: Session::new(gate, profile.clone(), encoding),
+            session,
             client: stream,
-            upstream: upstream.stream,
-            upstream_bytes: upstream.leftover,
-            upstream_key: (upstream.process_id, upstream.secret_key),
+            link,
             served,
             profile: profile.clone(),
             events: (events, incoming),
@@ -256,14 +261,16 @@ impl Door {
         let mut gate = PolicyGate::connect(current, client, SessionNames::default(), now)
             .map_err(|denial| Refused::new(sqlstate::REFUSED, denial.reason, denial.next_step))?;
         let session = (self.session_id)();
-        let mut parameters = upstream_parameters(startup, &principal, &session)?;
+        // A connection that sessions share is of none of them.
+        let own = served.pool().is_none().then_some(&session);
+        let mut parameters = upstream_parameters(startup, &principal, own)?;
         parameters.extend(self.mask_key.parameters());
         if gate.is_read_only() {
             begin_read_only(&mut parameters);
         }
-        let (upstream, names) = connect(&served, &parameters).await?;
-        let database_role = names.role.clone();
-        gate.set_names(names);
+        let (link, greeting) = link(&served, parameters).await?;
+        let database_role = greeting.names.role.clone();
+        gate.set_names(SessionNames::clone(&greeting.names));
         let profile = SessionProfile {
             session,
             on_behalf_of: gate.actor().chain_ids().cloned().collect(),
@@ -274,7 +281,7 @@ impl Door {
             environment: served.database().environment.clone(),
             database_role,
         };
-        Ok(Admitted { gate, served, upstream, profile, room })
+        Ok(Admitted { gate, served, link, greeting, profile, room })
     }
 
     async fn authenticate(
@@ -338,7 +345,50 @@ fn unreachable(database: &str) -> Refused {
     )
 }
 
-async fn connect(
+/// The connection of a session to its database, or its place among those that share some.
+async fn link(
+    served: &Arc<Served>,
+    parameters: Vec<(String, String)>,
+) -> Result<(Link, Greeting), Refused> {
+    let Some(pool) = served.pool() else {
+        let (upstream, names) = connect(served, &parameters).await?;
+        let Upstream { stream, leftover, parameters, process_id, secret_key } = upstream;
+        let greeting = Greeting { parameters: Arc::new(parameters), names: Arc::new(names) };
+        let side = Side::new(stream, leftover);
+        return Ok((Link::Own { side, cancel_key: (process_id, secret_key) }, greeting));
+    };
+    let key = pool.key(parameters);
+    let greeting = match pool.greeting(&key) {
+        Some(greeting) => greeting,
+        None => {
+            let leased = pool.acquire(&key, || connect(served, key.parameters())).await;
+            let leased = leased.map_err(|error| no_connection(served, error))?;
+            let greeting = leased.pooled.greeting.clone();
+            pool.put(&key, leased);
+            greeting
+        }
+    };
+    Ok((Link::Shared(Sharing::new(key, Arc::clone(&greeting.parameters))), greeting))
+}
+
+/// Why a session that shares connections has none.
+pub(crate) fn no_connection(served: &Served, error: AcquireError<Refused>) -> Refused {
+    let database = &served.database().name;
+    match error {
+        AcquireError::Connect(refused) => refused,
+        AcquireError::Busy => Refused::new(
+            SqlState("53300"),
+            format!(
+                "no connection to {database} became free in {} s: all that sessions share are in use",
+                QUEUE_WAIT_MAX.as_secs()
+            ),
+            "end transactions sooner, or give the database more with `writ databases add --connections-max`",
+        ),
+    }
+}
+
+/// A new connection to the database, and what names mean in it.
+pub(crate) async fn connect(
     served: &Served,
     parameters: &[(String, String)],
 ) -> Result<(Upstream, SessionNames), Refused> {
@@ -377,7 +427,7 @@ async fn connect(
 fn upstream_parameters(
     startup: &Startup,
     principal: &PrincipalId,
-    session: &SessionId,
+    session: Option<&SessionId>,
 ) -> Result<Vec<(String, String)>, Refused> {
     let mut passed = Vec::new();
     for (name, value) in &startup.parameters {
@@ -398,7 +448,7 @@ fn upstream_parameters(
         }
     }
     passed.push(("writ.principal".into(), principal.to_string()));
-    passed.push(("writ.session".into(), session.to_string()));
+    passed.extend(session.map(|session| ("writ.session".into(), session.to_string())));
     Ok(passed)
 }
 
@@ -438,8 +488,10 @@ fn unknown_parameter(name: &str) -> Refused {
     )
 }
 
-fn parameter<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+/// The encoding of texts, as the server told it.
+pub(crate) fn client_encoding(parameters: &[(String, String)]) -> &str {
+    let told = parameters.iter().find(|(name, _)| name == "client_encoding");
+    told.map_or("UTF8", |(_, value)| value.as_str())
 }
 
 /// Says which version is spoken, where the client asked for more. Comes before any request for a password.
@@ -459,17 +511,22 @@ fn negotiation(startup: &Startup) -> Option<BytesMut> {
     Some(out)
 }
 
+/// A ParameterStatus message.
+pub(crate) fn put_parameter(name: &str, value: &str, out: &mut BytesMut) {
+    framed(b'S', out, |out| {
+        for text in [name, value] {
+            out.put_slice(text.as_bytes());
+            out.put_u8(0);
+        }
+    });
+}
+
 /// Everything from AuthenticationOk to the first ReadyForQuery.
-fn greeting(upstream: &Upstream, process_id: i32, secret: [u8; 4]) -> BytesMut {
+fn greeting(parameters: &[(String, String)], process_id: i32, secret: [u8; 4]) -> BytesMut {
     let mut out = BytesMut::new();
     framed(b'R', &mut out, |out| out.put_i32(0));
-    for (name, value) in &upstream.parameters {
-        framed(b'S', &mut out, |out| {
-            for text in [name, value] {
-                out.put_slice(text.as_bytes());
-                out.put_u8(0);
-            }
-        });
+    for (name, value) in parameters {
+        put_parameter(name, value, &mut out);
     }
     framed(b'K', &mut out, |out| {
         out.put_i32(process_id);

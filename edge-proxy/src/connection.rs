@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -17,9 +18,11 @@ use writ_model::sqlstate;
 use writ_proto::node::Clock;
 
 use crate::approvals::{Approvals, Asking, News, Requester};
+use crate::client::Refused;
 use crate::database::{estimate_rows, expected_rows};
 use crate::journal::SpoolJournal;
 use crate::metrics::Metrics;
+use crate::pool::{AcquireError, Key, Leased};
 use crate::sessions::SessionEvent;
 use crate::spool::Spool;
 use crate::startup::ClientStream;
@@ -44,11 +47,7 @@ pub struct Parts {
     /// The client.
     pub client: ClientStream,
     /// The server.
-    pub upstream: UpstreamStream,
-    /// Bytes that the server sent already.
-    pub upstream_bytes: BytesMut,
-    /// The server's own key for cancelling.
-    pub upstream_key: (i32, Vec<u8>),
+    pub link: Link,
     /// The database.
     pub served: Arc<Served>,
     /// Who and from where.
@@ -74,29 +73,79 @@ pub struct Shared {
     pub background: Handle,
 }
 
-/// One side of the proxy.
-struct Side<S> {
-    stream: S,
-    /// Received and not dealt with.
-    inbox: BytesMut,
-    read_bytes: usize,
-    eof: bool,
-    /// The last write has to be flushed (TLS buffers).
-    unflushed: bool,
+/// The connection to the server.
+pub enum Link {
+    /// The session's own.
+    Own {
+        /// The connection.
+        side: Side<UpstreamStream>,
+        /// The server's key for cancelling.
+        cancel_key: (i32, Vec<u8>),
+    },
+    /// One that it shares with others.
+    Shared(Sharing),
 }
 
-struct Connection {
-    session: Session<PolicyGate>,
+/// How a session shares connections.
+pub struct Sharing {
+    /// Those that it may have.
+    pub key: Key,
+    /// What the client was told of the one that greeted it.
+    pub told: Arc<Vec<(String, String)>>,
+    /// The one that it has.
+    pub(crate) leased: Option<Box<Leased>>,
+    /// The one that it waits for.
+    pub(crate) acquiring: Option<BoxFuture<'static, Acquired>>,
+}
+
+pub(crate) type Acquired = Result<Leased, AcquireError<Refused>>;
+
+impl Sharing {
+    /// None at first.
+    #[must_use]
+    pub fn new(key: Key, told: Arc<Vec<(String, String)>>) -> Self {
+        Self { key, told, leased: None, acquiring: None }
+    }
+}
+
+impl Link {
+    fn side(&mut self) -> Option<&mut Side<UpstreamStream>> {
+        match self {
+            Self::Own { side, .. } => Some(side),
+            Self::Shared(sharing) => Some(&mut sharing.leased.as_mut()?.pooled.side),
+        }
+    }
+
+    fn poll_acquired(&mut self, cx: &mut Context<'_>) -> Poll<Acquired> {
+        match self {
+            Self::Shared(Sharing { acquiring: Some(acquiring), .. }) => acquiring.as_mut().poll(cx),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+/// One side of the proxy.
+pub struct Side<S> {
+    pub(crate) stream: S,
+    /// Received and not dealt with.
+    pub(crate) inbox: BytesMut,
+    read_bytes: usize,
+    pub(crate) eof: bool,
+    /// The last write has to be flushed (TLS buffers).
+    pub(crate) unflushed: bool,
+}
+
+pub(crate) struct Connection {
+    pub(crate) session: Session<PolicyGate>,
     client: Side<ClientStream>,
-    upstream: Side<UpstreamStream>,
-    outbox: Outbox,
-    shared: Shared,
-    served: Arc<Served>,
+    pub(crate) link: Link,
+    pub(crate) outbox: Outbox,
+    pub(crate) shared: Shared,
+    pub(crate) served: Arc<Served>,
     profile: SessionProfile,
-    upstream_key: (i32, Vec<u8>),
     events: mpsc::UnboundedSender<SessionEvent>,
     durable: watch::Receiver<u64>,
-    journal: SpoolJournal,
+    pub(crate) journal: SpoolJournal,
     asking: Option<Asking>,
     draining: bool,
     held: bool,
@@ -105,20 +154,18 @@ struct Connection {
 
 /// Runs a session to its end, and returns why it ended and how many statements it had.
 pub async fn run(parts: Parts, shared: Shared) -> (EndReason, u64) {
-    let Parts { session, client, upstream, upstream_bytes, upstream_key, served, profile, events } =
-        parts;
+    let Parts { session, client, link, served, profile, events } = parts;
     let (events, mut incoming) = events;
     let durable = shared.spool.durable();
     let journal = shared.journal.clone();
     let mut connection = Connection {
         session,
         client: Side::new(client, BytesMut::new()),
-        upstream: Side::new(upstream, upstream_bytes),
+        link,
         outbox: Outbox::default(),
         shared,
         served,
         profile,
-        upstream_key,
         events,
         durable,
         journal,
@@ -143,8 +190,11 @@ impl Connection {
             // A session under load has something to move at every turn: what ends it comes first.
             event = incoming.recv() => Ready::Event(event),
             io = std::future::poll_fn(|cx| {
-                poll_io(&mut self.client, &mut self.upstream, &mut self.outbox, cx)
-            }) => Ready::Io(io),
+                if let Poll::Ready(acquired) = self.link.poll_acquired(cx) {
+                    return Poll::Ready(Ready::Acquired(Box::new(acquired)));
+                }
+                poll_io(&mut self.client, self.link.side(), &mut self.outbox, cx).map(Ready::Io)
+            }) => io,
             changed = self.durable.changed(), if awaits_durable => {
                 if changed.is_ok() { Ready::Durable } else { Ready::Event(Some(SessionEvent::Kill)) }
             }
@@ -156,7 +206,12 @@ impl Connection {
                 let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
                 self.session.on_client_closed(&mut cx);
             }
-            Ready::Io(Err(Broken::Upstream)) => self.upstream.eof = true,
+            Ready::Io(Err(Broken::Upstream)) => {
+                if let Some(side) = self.link.side() {
+                    side.eof = true;
+                }
+            }
+            Ready::Acquired(acquired) => self.acquired(*acquired),
             Ready::Durable => {
                 let seq = *self.durable.borrow_and_update();
                 self.session.on_durable(seq);
@@ -171,8 +226,15 @@ impl Connection {
         let now = (self.shared.clock)();
         loop {
             let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
-            let from_upstream = self.session.on_upstream(&self.upstream.inbox, &mut cx);
-            self.upstream.inbox.advance(from_upstream);
+            let mut from_upstream = 0;
+            if let Some(side) = self.link.side() {
+                from_upstream = self.session.on_upstream(&side.inbox, &mut cx);
+                side.inbox.advance(from_upstream);
+            }
+            if from_upstream > 0 {
+                self.give_way();
+            }
+            let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
             let from_client = self.session.on_client(&self.client.inbox, &mut cx);
             self.client.inbox.advance(from_client);
             let effects = std::mem::take(&mut self.outbox.effects);
@@ -185,7 +247,7 @@ impl Connection {
             }
         }
         let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
-        if self.upstream.eof && self.session.ended().is_none() {
+        if self.link.side().is_some_and(|side| side.eof) && self.session.ended().is_none() {
             self.session.on_upstream_closed(&mut cx);
         } else if self.client.eof && !self.session.is_running() && self.session.ended().is_none() {
             // As the server itself has it: what a client sent before it went away is still run.
@@ -197,6 +259,7 @@ impl Connection {
         for effect in std::mem::take(&mut self.outbox.effects) {
             self.carry_out(effect);
         }
+        self.release();
         let screened = std::mem::take(&mut self.outbox.values_screened);
         if screened > 0 {
             self.shared.metrics.values_screened.add(screened);
@@ -248,6 +311,7 @@ impl Connection {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Sync(_) => self.shared.spool.request_sync(),
+            Effect::Acquire => self.acquire(),
             Effect::RequestApproval(ask) => {
                 let requester = Requester {
                     profile: self.profile.clone(),
@@ -301,9 +365,18 @@ impl Connection {
     /// Asks the server to cancel what it runs; afterwards, however that went, the session is told `news`.
     fn cancel_upstream(&self, news: Option<SessionEvent>) {
         let database = self.served.database().clone();
-        let (process_id, secret) = self.upstream_key.clone();
+        let (key, hold) = match &self.link {
+            Link::Own { cancel_key, .. } => (Some(cancel_key), None),
+            Link::Shared(Sharing { leased: Some(leased), .. }) => {
+                (Some(&leased.pooled.cancel_key), leased.pooled.hold())
+            }
+            Link::Shared(_) => (None, None),
+        };
+        let Some((process_id, secret)) = key.cloned() else { return };
         let events = self.events.clone();
         self.shared.background.spawn(async move {
+            // The next session in this connection comes after it.
+            let _hold = hold;
             let asked = crate::upstream::cancel(&database, process_id, &secret).await;
             if let Err(reason) = asked {
                 tracing::warn!(%reason, "a cancel request could not be passed on");
@@ -320,6 +393,7 @@ impl Connection {
         if self.held {
             self.shared.metrics.held.add(-1);
         }
+        self.release();
         let last = self.outbox.to_client.split();
         let client = &mut self.client.stream;
         let told = async {
@@ -329,8 +403,9 @@ impl Connection {
         let revoked = self.end == Some(EndReason::Revoked);
         let patience = if revoked { FAREWELL_REVOKED } else { FAREWELL };
         let told = tokio::time::timeout(patience, told);
-        let upstream = &mut self.upstream.stream;
+        let upstream = self.link.side().map(|side| &mut side.stream);
         let parted = async {
+            let Some(upstream) = upstream else { return Ok(()) };
             upstream.write_all(b"X\0\0\0\x04").await?;
             upstream.shutdown().await
         };
@@ -341,6 +416,7 @@ impl Connection {
 
 enum Ready {
     Io(Result<(), Broken>),
+    Acquired(Box<Acquired>),
     Event(Option<SessionEvent>),
     Durable,
 }
@@ -354,14 +430,16 @@ enum Broken {
 /// Writes what waits and reads what has come, on both sides; pending only when nothing could be done.
 fn poll_io(
     client: &mut Side<ClientStream>,
-    upstream: &mut Side<UpstreamStream>,
+    mut upstream: Option<&mut Side<UpstreamStream>>,
     outbox: &mut Outbox,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Broken>> {
     if let Poll::Ready(Err(_)) = client.poll_send(&mut outbox.to_client, cx) {
         return Poll::Ready(Err(Broken::Client));
     }
-    if let Poll::Ready(Err(_)) = upstream.poll_send(outbox.to_upstream(), cx) {
+    if let Some(upstream) = &mut upstream
+        && let Poll::Ready(Err(_)) = upstream.poll_send(outbox.to_upstream(), cx)
+    {
         return Poll::Ready(Err(Broken::Upstream));
     }
     let mut read = false;
@@ -375,7 +453,10 @@ fn poll_io(
             Poll::Pending => {}
         }
     }
-    if !upstream.eof && outbox.to_client.len() < BACKLOG_BYTES_MAX {
+    if let Some(upstream) = upstream
+        && !upstream.eof
+        && outbox.to_client.len() < BACKLOG_BYTES_MAX
+    {
         match upstream.poll_receive(cx) {
             Poll::Ready(Ok(())) => read = true,
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Upstream)),
@@ -386,7 +467,9 @@ fn poll_io(
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
-    fn new(stream: S, inbox: BytesMut) -> Self {
+    /// A connection of which these bytes were read already.
+    #[must_use]
+    pub fn new(stream: S, inbox: BytesMut) -> Self {
         Self { stream, inbox, read_bytes: READ_BYTES_MIN, eof: false, unflushed: false }
     }
 

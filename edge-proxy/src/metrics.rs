@@ -49,6 +49,12 @@ pub struct Metrics {
     pub sessions: Gauge,
     /// Statements that wait for an approval now.
     pub held: Gauge,
+    /// Connections that sessions share now.
+    pub pool_connections: Gauge,
+    /// Sessions that wait for one now.
+    pub pool_waiting: Gauge,
+    /// Sessions that waited for one in vain.
+    pub pool_timeouts: Counter,
     /// Sessions since the start.
     pub sessions_opened: Counter,
     /// Clients turned away.
@@ -81,6 +87,12 @@ pub fn render(metrics: &Metrics, health: &dyn Health) -> String {
     let m = metrics;
     line("writ_edge_sessions", "gauge", "Sessions open now.", m.sessions.get());
     line("writ_edge_held_statements", "gauge", "Statements waiting for approval.", m.held.get());
+    let shared = m.pool_connections.get();
+    line("writ_edge_pool_connections", "gauge", "Connections that sessions share.", shared);
+    let waiting = m.pool_waiting.get();
+    line("writ_edge_pool_waiting_sessions", "gauge", "Sessions waiting for one.", waiting);
+    let in_vain = m.pool_timeouts.get();
+    line("writ_edge_pool_timeouts_total", "counter", "Sessions that got none in time.", in_vain);
     line("writ_edge_sessions_total", "counter", "Sessions opened.", m.sessions_opened.get());
     line(
         "writ_edge_connections_refused_total",

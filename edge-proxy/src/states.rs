@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use writ_edge_core::ledger::Ledger;
@@ -20,6 +21,8 @@ use writ_model::{DatabaseName, Timestamp};
 use writ_policy::Policies;
 
 use crate::database::{Classifier, DatabaseView, DatabaseWatch};
+use crate::metrics::Metrics;
+use crate::pool::Pool;
 
 /// How long a client waits for a database whose catalog has not been read yet.
 pub const CATALOG_WAIT: Duration = Duration::from_secs(5);
@@ -53,6 +56,8 @@ pub struct Databases {
     classify: Classifier,
     detect: Arc<dyn Detect>,
     report: ReportPort,
+    metrics: Arc<Metrics>,
+    background: Handle,
 }
 
 /// One database.
@@ -68,6 +73,7 @@ pub struct Served {
     built_of: Mutex<Option<(Arc<EdgeConfig>, Arc<DatabaseView>)>>,
     ready: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
+    pool: Option<Arc<Pool>>,
 }
 
 impl Drop for Served {
@@ -81,8 +87,16 @@ impl Drop for Served {
 impl Databases {
     /// No databases yet.
     #[must_use]
-    pub fn new(classify: Classifier, detect: Arc<dyn Detect>, report: ReportPort) -> Self {
+    pub fn new(
+        classify: Classifier,
+        detect: Arc<dyn Detect>,
+        report: ReportPort,
+        metrics: Arc<Metrics>,
+        background: Handle,
+    ) -> Self {
         Self {
+            metrics,
+            background,
             served: Mutex::default(),
             applied: Arc::default(),
             last_heard: Arc::default(),
@@ -126,7 +140,10 @@ impl Databases {
     }
 
     fn serve(&self, database: Database) -> Arc<Served> {
+        let pool = crate::pool::connections_max(&database)
+            .map(|max| Pool::new(max, Arc::clone(&self.metrics), self.background.clone()));
         let served = Arc::new(Served {
+            pool: pool.map(Arc::new),
             watch: DatabaseWatch::start(database.clone(), Arc::clone(&self.classify)),
             database,
             state: ArcSwapOption::empty(),
@@ -214,6 +231,12 @@ impl Served {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The connections that its sessions share, where they do.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.as_ref()
     }
 
     fn rebuild(&self) {

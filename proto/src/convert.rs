@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use writ_model::config::{
     ClassificationSource, ColumnClassification, CredentialRef, Database, Environment, PolicyFile,
-    TokenKey, UpstreamTls, WhenStale,
+    Pooling, TokenKey, UpstreamTls, WhenStale,
 };
 use writ_model::ids::IdError;
 use writ_model::{ColumnRef, DurationMs, Principal, Tag};
@@ -96,6 +96,7 @@ impl TryFrom<v1::Database> for Database {
             username,
             credential: credential_ref,
             tls,
+            shared_connections,
         } = wire;
         Ok(Self {
             name: id("database.name", &name)?,
@@ -121,6 +122,16 @@ impl TryFrom<v1::Database> for Database {
                     });
                 }
             },
+            pooling: match u16::try_from(shared_connections) {
+                Ok(0) => Pooling::Session,
+                Ok(connections_max) => Pooling::Transaction { connections_max },
+                Err(_) => {
+                    return Err(ConvertError::Unknown {
+                        field: "database.shared_connections",
+                        value: i64::from(shared_connections),
+                    });
+                }
+            },
         })
     }
 }
@@ -139,6 +150,7 @@ impl From<&Database> for v1::Database {
             username,
             credential,
             tls,
+            pooling,
         } = model;
         let from = match credential {
             CredentialRef::File(name) => Credential::File(name.clone()),
@@ -161,6 +173,10 @@ impl From<&Database> for v1::Database {
                 UpstreamTls::VerifyFull => v1::UpstreamTls::VerifyFull,
             }
             .into(),
+            shared_connections: match pooling {
+                Pooling::Session => 0,
+                Pooling::Transaction { connections_max } => u32::from(*connections_max),
+            },
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use writ_proto::v1;
 use writ_proto::v1::command::Command;
 
-use crate::args::{AddDatabase, Databases, Environments, Stale, Tls};
+use crate::args::{AddDatabase, Databases, Environments, Pooling, Stale, Tls};
 use crate::client;
 use crate::failure::{Answer, Failure, Result};
 use crate::output::{rows, sentence};
@@ -112,10 +112,13 @@ fn row(database: v1::Database) -> Value {
         username,
         credential: _,
         tls: _,
+        shared_connections,
     } = database;
+    let pooling = if shared_connections == 0 { "session" } else { "transaction" };
     json!({
         "name": name, "environment": environment, "owner": owner, "tags": tags, "host": host,
         "port": port, "dbname": dbname, "username": username, "tls": tls,
+        "pooling": pooling, "shared_connections": shared_connections,
         "at": format!("{host}:{port}/{dbname}"),
     })
 }
@@ -142,6 +145,10 @@ fn database(add: AddDatabase) -> Result<Command> {
         username: add.username,
         credential: Some(v1::CredentialRef { from: Some(from) }),
         tls: tls.into(),
+        shared_connections: match add.pooling {
+            Pooling::Session => 0,
+            Pooling::Transaction => add.connections_max.into(),
+        },
     };
     Ok(Command::AddDatabase(v1::AddDatabase { database: Some(database) }))
 }

@@ -128,6 +128,7 @@ fn database(dir: &Path, choices: &Choices) -> Result<v1::Database> {
         username: target.user,
         credential: Some(v1::CredentialRef { from: Some(from) }),
         tls: tls.into(),
+        shared_connections: 0,
     })
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use writ_model::config::{ClassificationSource, ColumnClassification, Database};
+use writ_model::config::{
+    ClassificationSource, ColumnClassification, Database, Pooling, SHARED_CONNECTIONS_MAX,
+};
 use writ_model::{ColumnRef, DatabaseName, DurationMs, EdgeId, EnvironmentName, Tag, Timestamp};
 
 use crate::command::{Command, Submission};
@@ -105,6 +107,14 @@ fn set_database(state: &State, database: &Database) -> Result<Vec<Event>, Refusa
     if database.host.is_empty() || database.port == 0 || database.dbname.is_empty() {
         return Err(Refusal::Invalid(format!(
             "database {} needs a host, a port and the database's name at the server",
+            database.name
+        )));
+    }
+    if let Pooling::Transaction { connections_max } = database.pooling
+        && !(1..=SHARED_CONNECTIONS_MAX).contains(&connections_max)
+    {
+        return Err(Refusal::Invalid(format!(
+            "sessions of database {} can share 1 to {SHARED_CONNECTIONS_MAX} connections, not {connections_max}",
             database.name
         )));
     }

@@ -218,6 +218,7 @@ pub(crate) fn database(name: &str) -> v1::Database {
             from: Some(v1::credential_ref::From::Variable("SHOP_PASSWORD".into())),
         }),
         tls: v1::UpstreamTls::Disable.into(),
+        shared_connections: 0,
     }
 }
 

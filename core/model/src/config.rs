@@ -32,6 +32,26 @@ pub enum UpstreamTls {
     VerifyFull,
 }
 
+/// Connections to a database that sessions share, at most, where nothing else is said.
+pub const SHARED_CONNECTIONS: u16 = 20;
+/// Connections to a database that sessions may share, at most.
+pub const SHARED_CONNECTIONS_MAX: u16 = 10_000;
+
+/// How long a session keeps its connection to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "mode")]
+pub enum Pooling {
+    /// From its beginning to its end.
+    #[default]
+    Session,
+    /// For a transaction: an edge's sessions of one principal share connections, and what is left in one by a session
+    /// keeps it with that session.
+    Transaction {
+        /// How many connections an edge may have for its sessions, from 1 to [`SHARED_CONNECTIONS_MAX`].
+        connections_max: u16,
+    },
+}
+
 /// One named target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
@@ -55,6 +75,9 @@ pub struct Database {
     pub credential: CredentialRef,
     /// How to connect.
     pub tls: UpstreamTls,
+    /// How long sessions keep their connections.
+    #[serde(default)]
+    pub pooling: Pooling,
 }
 
 /// Who said what a column holds.

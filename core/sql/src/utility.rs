@@ -133,8 +133,23 @@ impl Walk<'_> {
                 self.kind(Kind::Set);
                 self.names_change();
             }
-            pb::VariableSetKind::VarSetMulti => self.kind(Kind::Set),
+            pb::VariableSetKind::VarSetMulti => {
+                self.kind(Kind::Set);
+                self.characteristics(set);
+            }
             _ => self.setting(&set.name.to_ascii_lowercase()),
+        }
+    }
+
+    /// SET SESSION CHARACTERISTICS sets what later transactions begin with; SET TRANSACTION ends with its own.
+    fn characteristics(&mut self, set: &pb::VariableSetStmt) {
+        if set.name != "SESSION CHARACTERISTICS" {
+            return;
+        }
+        for option in &set.args {
+            if let Some(NodeEnum::DefElem(option)) = &option.node {
+                self.facts.settings.insert(format!("default_{}", option.defname));
+            }
         }
     }
 

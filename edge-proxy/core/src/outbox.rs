@@ -45,6 +45,8 @@ pub struct ApprovalAsk {
 /// What the shell has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
+    /// Find a connection for the session; give it with [`crate::session::Session::attach`].
+    Acquire,
     /// Make the journal durable up to this number, then tell [`crate::session::Session::on_durable`].
     Sync(u64),
     /// Ask for an approval; answer with [`crate::session::Session::on_approval`].

@@ -148,7 +148,7 @@ pub(super) fn server_error(body: &[u8]) -> ServerError {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use writ_model::config::{CredentialRef, Database, UpstreamTls};
+    use writ_model::config::{CredentialRef, Database, Pooling, UpstreamTls};
 
     pub(in crate::upstream) fn database() -> Database {
         Database {
@@ -162,6 +162,7 @@ pub(super) mod tests {
             username: "app".to_owned(),
             credential: CredentialRef::None,
             tls: UpstreamTls::Disable,
+            pooling: Pooling::Session,
         }
     }
 

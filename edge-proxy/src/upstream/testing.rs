@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
-use writ_model::config::{CredentialRef, Database, UpstreamTls};
+use writ_model::config::{CredentialRef, Database, Pooling, UpstreamTls};
 
 use super::{ConnectLimits, Upstream, connect};
 
@@ -123,6 +123,7 @@ impl Postgres {
             username: "postgres".to_owned(),
             credential: CredentialRef::File(self.password_file().display().to_string()),
             tls: UpstreamTls::Disable,
+            pooling: Pooling::Session,
             ..super::error::tests::database()
         }
     }

@@ -7,7 +7,7 @@ use writ_control_core::{
     Submission, decide, seal,
 };
 use writ_model::config::{
-    CredentialRef, Database, Environment, PolicyFile, TokenKey, UpstreamTls, WhenStale,
+    CredentialRef, Database, Environment, PolicyFile, Pooling, TokenKey, UpstreamTls, WhenStale,
 };
 use writ_model::{ApprovalId, BindingDigest, DurationMs, Epoch, Principal, Timestamp};
 
@@ -167,6 +167,7 @@ pub(crate) fn database(name: &str) -> Database {
         username: "app".into(),
         credential: CredentialRef::File("/etc/secret".into()),
         tls: UpstreamTls::VerifyFull,
+        pooling: Pooling::Session,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use writ_model::config::{CredentialRef, Database, UpstreamTls};
+use writ_model::config::{CredentialRef, Database, Pooling, UpstreamTls};
 use writ_model::{
     Actor, ColumnMasks, ColumnRef, Decision, Epoch, Principal, RelationUse, StatementFacts,
     StatementKind, Timestamp, Verdict,
@@ -52,6 +52,7 @@ pub(crate) fn database(environment: &str) -> Database {
         username: "writ".to_owned(),
         credential: CredentialRef::None,
         tls: UpstreamTls::VerifyFull,
+        pooling: Pooling::Session,
     }
 }
 

@@ -97,6 +97,10 @@ fn settings_are_named() {
     let analysis = analysis("SET TimeZone = 'x'; SELECT set_config('Search_Path', '', true)");
     let settings: Vec<_> = analysis.facts().settings.iter().map(String::as_str).collect();
     assert_eq!(settings, ["search_path", "timezone"]);
+    let analysis =
+        analysis("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET TRANSACTION READ ONLY");
+    let settings: Vec<_> = analysis.facts().settings.iter().map(String::as_str).collect();
+    assert_eq!(settings, ["default_transaction_read_only"]);
 }
 
 #[test]

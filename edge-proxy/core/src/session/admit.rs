@@ -80,6 +80,11 @@ impl Held {
         }
     }
 
+    /// Whether nothing happens until approvers have voted.
+    pub(crate) fn waits_for_votes(&self) -> bool {
+        matches!(self.stage, Stage::Asked | Stage::Waiting)
+    }
+
     pub(crate) fn end(&mut self, reason: &str) {
         self.stage = Stage::Ended(reason.to_owned());
     }

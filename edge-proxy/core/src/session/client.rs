@@ -110,6 +110,9 @@ impl<G: Gate> Session<G> {
             return None;
         }
         let whole = rest.get(..total)?;
+        if !matches!(tag, b'X' | b'c' | b'f') && self.lacks_connection(cx) {
+            return None;
+        }
         if self.pending.len() >= PENDING_MAX {
             self.flush(cx);
             return None;
@@ -241,6 +244,7 @@ impl<G: Gate> Session<G> {
                         return Step::Taken;
                     }
                 }
+                self.vacate_for(&ruling.facts, cx);
                 write::query(ruling.sent(), cx.out.statement(permit));
                 self.note_effects(&ruling);
                 self.pending.push_back(Pending::Query(run));
@@ -290,6 +294,13 @@ impl<G: Gate> Session<G> {
         }
         if let Some(refused) = self.fetches_bound(&ruling.facts) {
             return Some(refused);
+        }
+        if self.asks_of_another(&ruling.facts) {
+            return Some(self.gate.refuse(
+                sqlstate::REFUSED,
+                "sessions share connections here, and the last number of a sequence may be another session's",
+                "use RETURNING, or ask in the transaction that took the number",
+            ));
         }
         self.with_executed(ruling, cx)
     }
@@ -351,7 +362,8 @@ impl<G: Gate> Session<G> {
         cx: &mut Cx<'_>,
     ) -> Option<Vec<Option<Arc<Ruling>>>> {
         let mut known: Vec<_> = self.prepared_by_sql.get(name).cloned().unwrap_or_default();
-        known.extend(self.statements.get(name).map(|p| Arc::clone(&p.ruling)));
+        let there = self.statements.get(name).filter(|p| self.backend_has(name, p));
+        known.extend(there.map(|p| Arc::clone(&p.ruling)));
         if known.is_empty() || known.len() > SQL_PREPARED_MAX {
             return Some(vec![None]);
         }
@@ -372,6 +384,7 @@ impl<G: Gate> Session<G> {
     /// What a statement that is on its way now may change in the session.
     pub(crate) fn note_effects(&mut self, ruling: &Arc<Ruling>) {
         let facts = &ruling.facts;
+        self.note_pin(facts);
         // Whatever is not known may change anything (E2).
         let unknown = !facts.opaque.is_empty();
         if unknown || facts.session.contains(&SessionEffect::Names) {

@@ -58,16 +58,19 @@ impl<G: Gate> Session<G> {
             let ruling = self.too_many("prepared statements");
             return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
         }
+        let prepared = Prepared { ruling, types: parts.types.into(), stamp: self.gate.stamp() };
+        if let Some(step) = self.parse_shared(parts.name, &prepared, cx) {
+            return step;
+        }
         // A held statement may be prepared: nothing of it runs before its Execute.
         let permit = Permit::grant();
-        match &ruling.rewritten {
+        match &prepared.ruling.rewritten {
             None => self.forward(permit, whole, cx),
             Some(text) => {
                 write::parse(parts.name, text, parts.types, cx.out.statement(permit));
                 self.in_series();
             }
         }
-        let prepared = Prepared { ruling, types: parts.types.into(), stamp: self.gate.stamp() };
         let undo = self.set_statement(parts.name, Some(prepared));
         self.pending.push_back(Pending::Parse(undo, None));
         Step::Taken
@@ -83,11 +86,7 @@ impl<G: Gate> Session<G> {
         let known = self.statements.get(parts.statement).cloned();
         let Some(prepared) = known.filter(|_| !self.prepared_by_sql.contains_key(parts.statement))
         else {
-            let ruling = self.gate.refuse(
-                sqlstate::UNKNOWN_STATEMENT,
-                "there is no prepared statement of this name that was made by Parse",
-                "prepare it again",
-            );
+            let ruling = self.unknown_statement();
             return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
         };
         let ruling = match self.renewed(parts.statement, prepared, cx) {
@@ -126,21 +125,20 @@ impl<G: Gate> Session<G> {
         let stamp = self.gate.stamp();
         // E1: what a name that is executed stands for may have changed since, whatever the configuration says.
         if prepared.stamp == stamp && prepared.ruling.facts.executes.is_empty() {
+            if !self.backend_has(name, &prepared) {
+                self.prepare_again(name, &prepared, cx);
+            }
             return Some(Ok(prepared.ruling));
         }
         let fresh = self.rule_again(&prepared.ruling.text, cx)?;
         if matches!(fresh.decision.verdict, Verdict::Deny(_)) {
             return Some(Err(fresh));
         }
-        if fresh.sent() != prepared.ruling.sent() {
-            let out = cx.out.statement(Permit::grant());
-            write::close(b'S', name, out);
-            write::parse(name, fresh.sent(), &prepared.types, out);
-            self.pending.push_back(Pending::Renewal);
-            self.pending.push_back(Pending::Renewal);
-            self.in_series();
-        }
+        let other = fresh.sent() != prepared.ruling.sent();
         let renewed = Prepared { ruling: Arc::clone(&fresh), stamp, ..prepared };
+        if other || !self.backend_has(name, &renewed) {
+            self.prepare_again(name, &renewed, cx);
+        }
         self.statements.insert(name.into(), renewed);
         Some(Ok(fresh))
     }
@@ -203,6 +201,7 @@ impl<G: Gate> Session<G> {
                     portal.granted = matches!(ruling.decision.verdict, Verdict::Hold(_));
                 }
                 self.describe_screened(name, &ruling, cx);
+                self.vacate_for(&ruling.facts, cx);
                 self.forward(permit, whole, cx);
                 self.note_effects(&ruling);
                 self.pending.push_back(Pending::Execute(run));
@@ -223,8 +222,13 @@ impl<G: Gate> Session<G> {
     }
 
     pub(crate) fn client_describe(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
-        if frame::target(frame::body(whole)).is_none() {
+        let Some((what, name)) = frame::target(frame::body(whole)) else {
             return self.malformed("Describe", cx);
+        };
+        if what == b'S'
+            && let Some(refused) = self.restore(name, cx)
+        {
+            return self.refuse_series(&refused, ProtocolKind::Parse, cx);
         }
         cx.out.control().extend_from_slice(whole);
         self.in_series();
@@ -238,8 +242,12 @@ impl<G: Gate> Session<G> {
         };
         cx.out.control().extend_from_slice(whole);
         self.in_series();
-        let undo =
-            if what == b'S' { self.set_statement(name, None) } else { self.set_portal(name, None) };
+        let undo = if what == b'S' {
+            self.note_prepared(name, None);
+            self.set_statement(name, None)
+        } else {
+            self.set_portal(name, None)
+        };
         self.pending.push_back(Pending::Close(undo));
         Step::Taken
     }
@@ -247,6 +255,27 @@ impl<G: Gate> Session<G> {
     fn malformed(&mut self, what: &str, cx: &mut Cx<'_>) -> Step {
         self.protocol_violation(&format!("a malformed {what} message"), cx);
         Step::Wait
+    }
+
+    fn unknown_statement(&mut self) -> Arc<Ruling> {
+        self.gate.refuse(
+            sqlstate::UNKNOWN_STATEMENT,
+            "there is no prepared statement of this name that was made by Parse",
+            "prepare it again",
+        )
+    }
+
+    /// Makes sure that a shared connection has what the session prepared under `name`, and nobody else's.
+    fn restore(&mut self, name: &[u8], cx: &mut Cx<'_>) -> Option<Arc<Ruling>> {
+        match self.statements.get(name).cloned() {
+            Some(prepared) if self.backend_has(name, &prepared) => None,
+            Some(prepared) => {
+                self.prepare_again(name, &prepared, cx);
+                None
+            }
+            None if self.backend_is_own() => None,
+            None => Some(self.unknown_statement()),
+        }
     }
 
     fn too_many(&mut self, what: &str) -> Arc<Ruling> {
@@ -257,7 +286,7 @@ impl<G: Gate> Session<G> {
         )
     }
 
-    fn refuse_series(
+    pub(crate) fn refuse_series(
         &mut self,
         ruling: &Arc<Ruling>,
         protocol: ProtocolKind,

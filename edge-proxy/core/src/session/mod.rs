@@ -6,9 +6,11 @@ mod client;
 mod estimate;
 mod extended;
 mod function_call;
+mod lease;
 mod metered;
 mod outdated;
 mod pending;
+mod pins;
 mod probe;
 mod running;
 mod screened;
@@ -26,9 +28,11 @@ use crate::gate::{Gate, Ruling, Stamp};
 use crate::outbox::{ApprovalNews, Effect, EndReason, Journal, Outbox};
 use crate::write::Message;
 pub use client::client_message_bytes_max;
+pub use lease::{BACKEND_STATEMENTS_MAX, Backend};
 
 use admit::Admission;
 use estimate::Estimate;
+use lease::Lease;
 use metered::{CursorMeter, Meter};
 use pending::Pending;
 use probe::Probe;
@@ -140,6 +144,7 @@ pub struct Session<G> {
     /// How often in a row a question of our own was cancelled.
     pub(crate) probes_cancelled: u32,
     pub(crate) admission: Option<Admission>,
+    pub(crate) lease: Lease,
     pub(crate) durable: u64,
     /// Bytes of the client's current frame still to pass on, or to drop.
     pub(crate) client_pass: usize,
@@ -198,6 +203,7 @@ impl<G: Gate> Session<G> {
             probe: None,
             probes_cancelled: 0,
             admission: None,
+            lease: Lease::Own,
             durable: 0,
             client_pass: 0,
             client_drop: 0,
@@ -220,6 +226,12 @@ impl<G: Gate> Session<G> {
             utf8: is_utf8(client_encoding),
             ended: None,
         }
+    }
+
+    /// Who and from where.
+    #[must_use]
+    pub fn profile(&self) -> &SessionProfile {
+        &self.profile
     }
 
     /// The session's id.
@@ -329,8 +341,13 @@ impl<G: Gate> Session<G> {
 
     /// Ends the session with an error that says why.
     pub fn end_with(&mut self, code: SqlState, message: &str, reason: EndReason, cx: &mut Cx<'_>) {
+        self.end_saying(&Message::fatal(code, message, "connect again"), reason, cx);
+    }
+
+    /// Ends the session with this error.
+    pub fn end_saying(&mut self, message: &Message, reason: EndReason, cx: &mut Cx<'_>) {
         if self.ended.is_none() {
-            Message::fatal(code, message, "connect again").put(b'E', &mut cx.out.to_client);
+            message.put(b'E', &mut cx.out.to_client);
         }
         self.end(reason, cx);
     }

@@ -38,6 +38,8 @@ pub(crate) enum Pending {
     Query(Running),
     /// A Parse; with a run where it was refused.
     Parse(Undo, Option<Running>),
+    /// A Parse of what a shared connection has already: a Close of nothing went in its place.
+    Known(Undo),
     Bind(Undo),
     Describe,
     Close(Undo),
@@ -82,7 +84,7 @@ impl Pending {
 
     fn take_undo(&mut self) -> Undo {
         match self {
-            Self::Parse(undo, _) | Self::Bind(undo) | Self::Close(undo) => {
+            Self::Parse(undo, _) | Self::Known(undo) | Self::Bind(undo) | Self::Close(undo) => {
                 std::mem::replace(undo, Undo::Nothing)
             }
             _ => Undo::Nothing,
@@ -93,7 +95,12 @@ impl Pending {
     pub(crate) fn is_ours(&self) -> bool {
         matches!(
             self,
-            Self::Own { .. } | Self::OwnSync | Self::Renewal | Self::Wrap(_) | Self::Description
+            Self::Own { .. }
+                | Self::OwnSync
+                | Self::Renewal
+                | Self::Known(_)
+                | Self::Wrap(_)
+                | Self::Description
         )
     }
 }
@@ -145,6 +152,9 @@ impl<G: Gate> Session<G> {
         let mut runs = Vec::new();
         for mut pending in self.pending.drain(..end).rev().collect::<Vec<_>>() {
             let undo = pending.take_undo();
+            if undo.statement().is_some() || matches!(pending, Pending::Renewal) {
+                self.doubt_backend();
+            }
             self.undo(undo);
             runs.extend(pending.into_run());
         }

@@ -11,6 +11,9 @@ use crate::gate::Gate;
 use crate::outbox::EndReason;
 use crate::write;
 
+/// The message, as the server sends it.
+const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
+
 impl<G: Gate> Session<G> {
     /// Deals with what the server sent. Returns how many bytes of `input` are dealt with; call again with the rest
     /// and what follows it. Call [`Session::on_client`] afterwards: a message may have waited for this.
@@ -154,8 +157,14 @@ impl<G: Gate> Session<G> {
             (b'1' | b'3', Some(Pending::Renewal)) => {
                 self.pending.pop_front();
             }
+            (b'3', Some(Pending::Known(_))) => {
+                self.pending.pop_front();
+                self.put(PARSE_COMPLETE, cx);
+            }
             (b'T' | b'n', Some(Pending::Description)) => self.own_description(tag, body),
-            (b'E', Some(Pending::Renewal | Pending::Description)) => self.error(whole, body, cx),
+            (b'E', Some(Pending::Renewal | Pending::Known(_) | Pending::Description)) => {
+                self.error(whole, body, cx)
+            }
             (_, Some(Pending::Wrap(_))) => self.wrap_reply(tag, whole, body, cx),
             (_, Some(Pending::Own { .. } | Pending::OwnSync)) => self.probe_reply(tag, body, cx),
             (b'C' | b'I' | b's', _) => self.completed(tag, whole, body, cx),
@@ -186,6 +195,7 @@ impl<G: Gate> Session<G> {
             b"standard_conforming_strings" | b"session_authorization" | b"search_path" => {
                 self.stale.names = true;
                 self.stale.names_in_transaction = true;
+                self.note_names_changed();
             }
             _ => {}
         }

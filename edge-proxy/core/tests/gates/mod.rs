@@ -11,7 +11,7 @@ pub use writ_edge_core::{Gate, SessionNames};
 pub use writ_model::catalog::{Function, Volatility};
 pub use writ_model::config::{
     ClassificationSource, ColumnClassification, CredentialRef, Database, EdgeConfig, Environment,
-    PolicyFile, UpstreamTls, WhenStale,
+    PolicyFile, Pooling, UpstreamTls, WhenStale,
 };
 pub use writ_model::{
     Catalog, Column, ColumnRef, DurationMs, Epoch, Principal, Relation, RelationKind, Timestamp,
@@ -120,6 +120,7 @@ pub fn state_with(files: &[PolicyFile]) -> Arc<DatabaseState> {
         username: "app".into(),
         credential: CredentialRef::None,
         tls: UpstreamTls::Disable,
+        pooling: Pooling::Session,
     };
     let principals = [
         principal("user:dana", &["developers"], None),

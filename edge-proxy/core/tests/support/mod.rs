@@ -307,6 +307,13 @@ impl Rig {
         }
     }
 
+    /// A session that shares connections.
+    pub fn pooled() -> Self {
+        let rig = Self::new();
+        let profile = rig.session.profile().clone();
+        Self { session: Session::pooled(WordGate::default(), profile, "UTF8"), ..rig }
+    }
+
     fn step(&mut self, f: impl FnOnce(&mut Session<WordGate>, &mut Cx<'_>)) {
         let mut cx = Cx { now: Timestamp(1), journal: &mut self.journal, out: &mut self.out };
         f(&mut self.session, &mut cx);

@@ -1,0 +1,276 @@
+//! Transaction pooling: whose connection to the database a session uses, and when another session may have it.
+//!
+//! A connection is kept while anything in it is this session's: a transaction, a series of messages, an answer that is
+//! due. What a statement leaves behind in it (settings, temporary relations, locks) *pins* it: the session keeps it to its
+//! end, and nobody has it afterwards. What cannot be known pins (E2). Prepared statements do not: a connection remembers
+//! what it was sent under which name, and is sent what it lacks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use writ_audit::{ProtocolKind, SessionProfile};
+use writ_model::sqlstate::SqlState;
+use writ_model::{StatementFacts, StatementKind};
+
+use super::admit::Admission;
+use super::client::Step;
+use super::pending::Pending;
+use super::pins::pin_of;
+use super::{CopyIn, Cx, Prepared, Session, Transaction, is_utf8};
+use crate::gate::{Gate, Permit, Ruling, SessionNames};
+use crate::outbox::Effect;
+use crate::write;
+
+/// Names of prepared statements that one connection may gather; with more it is not used again.
+pub const BACKEND_STATEMENTS_MAX: usize = 1_024;
+/// A name that nothing is ever prepared under.
+const NOTHING_NAME: &[u8] = b"writ_nothing";
+/// The SQLSTATE of a second prepared statement of one name.
+const DUPLICATE_STATEMENT: SqlState = SqlState("42P05");
+
+/// A statement as a connection has it.
+#[derive(Debug, Clone)]
+struct Known {
+    ruling: Arc<Ruling>,
+    types: Arc<[u8]>,
+}
+
+/// What a connection to the database has of all sessions that used it.
+#[derive(Debug, Default)]
+pub struct Backend {
+    /// By name; `None` inside: whether there is one, and which, is not known.
+    statements: HashMap<Box<[u8]>, Option<Known>>,
+}
+
+impl Backend {
+    /// Whether it has so many statements that another connection should take its place.
+    #[must_use]
+    pub fn is_worn(&self) -> bool {
+        self.statements.len() > BACKEND_STATEMENTS_MAX
+    }
+
+    fn has(&self, name: &[u8], ruling: &Arc<Ruling>, types: &[u8]) -> bool {
+        let Some(Some(known)) = self.statements.get(name) else { return false };
+        let same = Arc::ptr_eq(&known.ruling, ruling) || known.ruling.sent() == ruling.sent();
+        same && *known.types == *types
+    }
+
+    /// Nothing that was sent is sure to have been done.
+    fn doubt(&mut self) {
+        self.statements.values_mut().for_each(|known| *known = None);
+    }
+}
+
+/// Which connection a session has.
+#[derive(Debug)]
+pub(crate) enum Lease {
+    /// Its own, from beginning to end.
+    Own,
+    /// None. `asked`: it waits for one.
+    None { asked: bool },
+    /// One of the pool's.
+    Shared { backend: Backend, pin: Option<&'static str> },
+}
+
+impl Lease {
+    fn backend(&mut self) -> Option<&mut Backend> {
+        match self {
+            Self::Shared { backend, .. } => Some(backend),
+            Self::Own | Self::None { .. } => None,
+        }
+    }
+}
+
+impl<G: Gate> Session<G> {
+    /// A session that takes a connection of a pool when it needs one.
+    #[must_use]
+    pub fn pooled(gate: G, profile: SessionProfile, client_encoding: &str) -> Self {
+        Self { lease: Lease::None { asked: false }, ..Self::new(gate, profile, client_encoding) }
+    }
+
+    /// A connection, after [`Effect::Acquire`]; `names` are what names mean in it. Call [`Session::on_client`] afterwards.
+    pub fn attach(&mut self, backend: Backend, names: &SessionNames, client_encoding: &str) {
+        self.utf8 = is_utf8(client_encoding);
+        if self.gate.names() != names {
+            self.gate.set_names(names.clone());
+        }
+        self.lease = Lease::Shared { backend, pin: None };
+    }
+
+    /// Why the connection is the session's to its end, where it is.
+    #[must_use]
+    pub fn pinned(&self) -> Option<&'static str> {
+        match &self.lease {
+            Lease::Own => Some("session pooling"),
+            Lease::Shared { pin, .. } => *pin,
+            Lease::None { .. } => None,
+        }
+    }
+
+    /// Gives the connection away, where nothing in it is this session's.
+    pub fn detach(&mut self) -> Option<Backend> {
+        if !self.is_at_rest() {
+            return None;
+        }
+        match std::mem::replace(&mut self.lease, Lease::None { asked: false }) {
+            Lease::Shared { backend, .. } => Some(backend),
+            Lease::Own | Lease::None { .. } => None,
+        }
+    }
+
+    /// Whether the session has a connection of the pool's of which nothing is its own.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let waits_on_it = match &self.admission {
+            None => false,
+            Some(Admission::Held(held)) => !held.waits_for_votes(),
+            Some(Admission::Recorded { .. }) => true,
+        };
+        matches!(self.lease, Lease::Shared { pin: None, .. })
+            && self.pending.is_empty()
+            && self.transaction == Transaction::Idle
+            && !(self.series_open || self.skipping || self.cancelling || self.stale.names)
+            && self.copy_in == CopyIn::No
+            && (self.stray_syncs, self.upstream_pass, self.upstream_drop) == (0, 0, 0)
+            && (self.client_pass, self.client_drop) == (0, 0)
+            && self.probe.is_none()
+            && self.meter.is_none()
+            && !waits_on_it
+    }
+
+    /// Whether the client's next message has to wait for a connection, which is asked for.
+    pub(crate) fn lacks_connection(&mut self, cx: &mut Cx<'_>) -> bool {
+        // What waits for approvers needs none, and those who wait would leave none to the others.
+        let votes =
+            matches!(&self.admission, Some(Admission::Held(held)) if held.waits_for_votes());
+        let Lease::None { asked } = &mut self.lease else { return false };
+        if votes {
+            return false;
+        }
+        if !std::mem::replace(asked, true) {
+            cx.out.effects.push(Effect::Acquire);
+        }
+        true
+    }
+
+    /// A statement is on its way that leaves something in the connection.
+    pub(crate) fn note_pin(&mut self, facts: &StatementFacts) {
+        let Lease::Shared { backend, pin } = &mut self.lease else { return };
+        let Some(why) = pin_of(facts) else { return };
+        *pin = Some(why);
+        let unnames = [StatementKind::Prepare, StatementKind::Discard];
+        if !facts.opaque.is_empty() || facts.kinds.iter().any(|kind| unnames.contains(kind)) {
+            backend.doubt();
+        }
+    }
+
+    /// The meaning of names changed and nobody said why.
+    pub(crate) fn note_names_changed(&mut self) {
+        if let Lease::Shared { pin, .. } = &mut self.lease {
+            *pin = Some("names that mean something else");
+        }
+    }
+
+    /// Why a text would be answered with what another session did: the server keeps the last number of a sequence for a
+    /// connection.
+    pub(crate) fn asks_of_another(&self, facts: &StatementFacts) -> bool {
+        let remembers =
+            |name: &String| matches!(name.as_str(), "pg_catalog.currval" | "pg_catalog.lastval");
+        !matches!(self.lease, Lease::Own | Lease::Shared { pin: Some(_), .. })
+            && self.transaction == Transaction::Idle
+            && facts.statements == 1
+            && facts.functions.iter().any(remembers)
+    }
+
+    /// The server may not have done what it was sent: an error made it ignore some.
+    pub(crate) fn doubt_backend(&mut self) {
+        if let Some(backend) = self.lease.backend() {
+            backend.doubt();
+        }
+    }
+
+    /// E1: whether what the connection has under `name` is what the session prepared.
+    pub(crate) fn backend_has(&self, name: &[u8], prepared: &Prepared) -> bool {
+        match &self.lease {
+            Lease::Own => true,
+            Lease::None { .. } => false,
+            Lease::Shared { backend, .. } => backend.has(name, &prepared.ruling, &prepared.types),
+        }
+    }
+
+    /// Whether everything in the connection is the session's.
+    pub(crate) fn backend_is_own(&self) -> bool {
+        matches!(self.lease, Lease::Own)
+    }
+
+    /// The name was closed, or something else stands behind it now.
+    pub(crate) fn note_prepared(&mut self, name: &[u8], prepared: Option<&Prepared>) {
+        let Some(backend) = self.lease.backend() else { return };
+        match prepared {
+            None => backend.statements.remove(name),
+            Some(Prepared { ruling, types, .. }) => {
+                let known = Known { ruling: Arc::clone(ruling), types: Arc::clone(types) };
+                backend.statements.insert(name.into(), Some(known))
+            }
+        };
+    }
+
+    /// Prepares at the server what the session has under `name` and the connection has not.
+    pub(crate) fn prepare_again(&mut self, name: &[u8], prepared: &Prepared, cx: &mut Cx<'_>) {
+        let out = cx.out.statement(Permit::grant());
+        write::close(b'S', name, out);
+        write::parse(name, prepared.ruling.sent(), &prepared.types, out);
+        self.pending.push_back(Pending::Renewal);
+        self.pending.push_back(Pending::Renewal);
+        self.in_series();
+        self.note_prepared(name, Some(prepared));
+    }
+
+    /// Makes room for a statement that is about to be prepared under `name`: what another session left there goes.
+    fn vacate(&mut self, name: &[u8], cx: &mut Cx<'_>) {
+        let taken = self.lease.backend().is_some_and(|b| b.statements.remove(name).is_some());
+        if taken && !name.is_empty() {
+            write::close(b'S', name, cx.out.control());
+            self.pending.push_back(Pending::Renewal);
+            self.flushed = false;
+        }
+    }
+
+    /// Makes room for what SQL's PREPARE is about to make.
+    pub(crate) fn vacate_for(&mut self, facts: &StatementFacts, cx: &mut Cx<'_>) {
+        for name in &facts.prepares {
+            if !self.statements.contains_key(name.as_bytes()) {
+                self.vacate(name.as_bytes(), cx);
+            }
+        }
+    }
+
+    /// A Parse into a shared connection. `None`: it goes on as usual; otherwise it is dealt with.
+    pub(crate) fn parse_shared(
+        &mut self,
+        name: &[u8],
+        prepared: &Prepared,
+        cx: &mut Cx<'_>,
+    ) -> Option<Step> {
+        if self.backend_is_own() {
+            return None;
+        }
+        if !name.is_empty() && self.statements.contains_key(name) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let what = format!("prepared statement \"{name}\" already exists");
+            let refused = self.gate.refuse(DUPLICATE_STATEMENT, &what, "close it first");
+            return Some(self.refuse_series(&refused, ProtocolKind::Parse, cx));
+        }
+        if !name.is_empty() && self.backend_has(name, prepared) {
+            // The server has it: it is asked for something that changes nothing, and answers in its turn.
+            write::close(b'S', NOTHING_NAME, cx.out.control());
+            self.in_series();
+            let undo = self.set_statement(name, Some(prepared.clone()));
+            self.pending.push_back(Pending::Known(undo));
+            return Some(Step::Taken);
+        }
+        self.vacate(name, cx);
+        self.note_prepared(name, Some(prepared));
+        None
+    }
+}

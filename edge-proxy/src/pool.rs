@@ -1,0 +1,429 @@
+//! Connections that sessions share, a transaction at a time. A connection is only ever used by sessions of one principal
+//! that began with the same settings, so that nothing of one principal can reach another.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
+use writ_edge_core::{Backend, SessionNames};
+use writ_model::config::Database;
+
+use crate::connection::Side;
+use crate::metrics::Metrics;
+use crate::upstream::{Upstream, UpstreamStream};
+
+/// How long a session waits for a connection.
+pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// A connection that is older than this is not used again: the server's memory for it grows with its age.
+const AGE_MAX: Duration = Duration::from_secs(60 * 60);
+/// A connection that nobody used for so long is closed.
+const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// So many keys are remembered before those without connections are forgotten.
+const KEYS_MAX: usize = 1_024;
+
+/// What a connection began with: its start-up parameters, the principal among them.
+#[derive(Clone)]
+pub struct Key(Arc<Parameters>);
+
+struct Parameters {
+    /// Of all of them, worked out once: a key is looked up for each transaction.
+    hash: u64,
+    all: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        f.debug_list().entries(self.0.all.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.0.hash == other.0.hash && self.0.all == other.0.all)
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
+}
+
+impl Key {
+    /// The connections that begin with these parameters.
+    fn new(hasher: &RandomState, all: Vec<(String, String)>) -> Self {
+        Self(Arc::new(Parameters { hash: hasher.hash_one(&all), all }))
+    }
+
+    /// The start-up parameters.
+    #[must_use]
+    pub fn parameters(&self) -> &[(String, String)] {
+        &self.0.all
+    }
+}
+
+/// What a session learns from a connection when it begins.
+#[derive(Debug, Clone)]
+pub struct Greeting {
+    /// The server's ParameterStatus values.
+    pub parameters: Arc<Vec<(String, String)>>,
+    /// What names mean.
+    pub names: Arc<SessionNames>,
+}
+
+/// One connection of a pool.
+pub struct Pooled {
+    /// The connection.
+    pub side: Side<UpstreamStream>,
+    /// What cancels a statement in it.
+    pub cancel_key: (i32, Vec<u8>),
+    /// What holds in it.
+    pub greeting: Greeting,
+    /// What sessions left in it.
+    pub backend: Backend,
+    /// Cancel requests hold it: the connection is nobody else's before they are over.
+    pub cancelling: Arc<RwLock<()>>,
+    home: ThreadId,
+    since: Instant,
+    _slot: Slot,
+}
+
+/// A connection while a session has it.
+pub struct Leased {
+    /// The connection.
+    pub pooled: Pooled,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum AcquireError<E> {
+    /// All are in use, and none became free in time.
+    Busy,
+    /// A new one could not be made.
+    Connect(E),
+}
+
+struct Idle {
+    pooled: Pooled,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct Shelf {
+    idle: HashMap<Key, Vec<Idle>>,
+    greetings: HashMap<Key, Greeting>,
+}
+
+/// The connections to one database.
+pub struct Pool {
+    connections_max: usize,
+    /// Each session with a connection holds one; those who wait are served in their order.
+    permits: Arc<Semaphore>,
+    shelf: Mutex<Shelf>,
+    hasher: RandomState,
+    /// Sessions that wait.
+    waiting: AtomicUsize,
+    /// Connections that exist, in use or not; grows only while the shelf is locked.
+    open: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+    background: Handle,
+}
+
+/// A connection's place in the count; leaves it when dropped.
+struct Slot {
+    open: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.pool_connections.add(-1);
+    }
+}
+
+/// Counts a session that waits.
+struct Waiting<'a>(&'a Pool);
+
+impl<'a> Waiting<'a> {
+    fn new(pool: &'a Pool) -> Self {
+        pool.waiting.fetch_add(1, Ordering::Relaxed);
+        pool.metrics.pool_waiting.add(1);
+        Self(pool)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.pool_waiting.add(-1);
+    }
+}
+
+/// What is tried after a look at the shelf.
+enum Next {
+    Take(Box<Idle>),
+    Connect(Slot, Option<Box<Idle>>),
+}
+
+impl Pool {
+    /// A pool of so many connections; `background` runs what sessions do not wait for.
+    #[must_use]
+    pub fn new(connections_max: usize, metrics: Arc<Metrics>, background: Handle) -> Self {
+        let permits = Arc::new(Semaphore::new(connections_max));
+        Self {
+            connections_max,
+            permits,
+            shelf: Mutex::default(),
+            hasher: RandomState::new(),
+            waiting: AtomicUsize::new(0),
+            open: Arc::default(),
+            metrics,
+            background,
+        }
+    }
+
+    /// The key of connections that begin with these parameters.
+    #[must_use]
+    pub fn key(&self, parameters: Vec<(String, String)>) -> Key {
+        Key::new(&self.hasher, parameters)
+    }
+
+    /// What connections of this key tell, where one was made before.
+    #[must_use]
+    pub fn greeting(&self, key: &Key) -> Option<Greeting> {
+        self.shelf.lock().greetings.get(key).cloned()
+    }
+
+    /// Whether a session waits for a connection that another one has.
+    #[must_use]
+    pub fn is_contended(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// A connection that is there already, without waiting.
+    pub fn take(self: &Arc<Self>, key: &Key) -> Option<Leased> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let here = thread::current().id();
+        loop {
+            let idle = self.shelf.lock().take_near(key, here)?;
+            if let Some(pooled) = idle.into_fresh() {
+                return Some(Leased { pooled, permit });
+            }
+        }
+    }
+
+    /// A connection: one that is there, or a new one that `connect` makes, in the order in which they are asked for.
+    pub async fn acquire<E, F: Future<Output = Result<(Upstream, SessionNames), E>>>(
+        self: &Arc<Self>,
+        key: &Key,
+        connect: impl Fn() -> F,
+    ) -> Result<Leased, AcquireError<E>> {
+        let waiting = Waiting::new(self);
+        let permit =
+            tokio::time::timeout(QUEUE_WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await;
+        drop(waiting);
+        let Ok(Ok(permit)) = permit else {
+            self.metrics.pool_timeouts.add(1);
+            return Err(AcquireError::Busy);
+        };
+        loop {
+            match self.next(key) {
+                Next::Take(idle) => {
+                    if let Some(pooled) = idle.into_fresh() {
+                        return Ok(Leased { pooled, permit });
+                    }
+                }
+                Next::Connect(slot, evicted) => {
+                    self.part(evicted);
+                    let (upstream, names) = connect().await.map_err(AcquireError::Connect)?;
+                    return Ok(Leased { pooled: self.welcome(key, upstream, names, slot), permit });
+                }
+            }
+        }
+    }
+
+    fn next(self: &Arc<Self>, key: &Key) -> Next {
+        let here = thread::current().id();
+        let mut shelf = self.shelf.lock();
+        if let Some(idle) = shelf.take_near(key, here) {
+            return Next::Take(Box::new(idle));
+        }
+        if self.open.load(Ordering::Relaxed) < self.connections_max {
+            return Next::Connect(self.slot(), None);
+        }
+        if let Some(idle) = shelf.take_any(key) {
+            return Next::Take(Box::new(idle));
+        }
+        // Whoever holds a permit has a place: another key's connection that nobody uses goes.
+        let evicted = shelf.take_oldest().map(Box::new);
+        Next::Connect(self.slot(), evicted)
+    }
+
+    fn slot(&self) -> Slot {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.metrics.pool_connections.add(1);
+        Slot { open: Arc::clone(&self.open), metrics: Arc::clone(&self.metrics) }
+    }
+
+    fn welcome(&self, key: &Key, upstream: Upstream, names: SessionNames, slot: Slot) -> Pooled {
+        let Upstream { stream, leftover, parameters, process_id, secret_key } = upstream;
+        let mut shelf = self.shelf.lock();
+        let known = shelf.greetings.get(key);
+        let same = known.filter(|g| *g.names == names && *g.parameters == parameters).cloned();
+        let greeting = same.unwrap_or_else(|| Greeting {
+            parameters: Arc::new(parameters),
+            names: Arc::new(names),
+        });
+        shelf.greetings.insert(key.clone(), greeting.clone());
+        shelf.forget_keys();
+        Pooled {
+            side: Side::new(stream, leftover),
+            cancel_key: (process_id, secret_key),
+            greeting,
+            backend: Backend::default(),
+            cancelling: Arc::default(),
+            home: thread::current().id(),
+            since: Instant::now(),
+            _slot: slot,
+        }
+    }
+
+    /// Takes back a connection in which nothing is left.
+    pub fn put(self: &Arc<Self>, key: &Key, leased: Leased) {
+        let Leased { pooled, permit } = leased;
+        match Arc::clone(&pooled.cancelling).try_write_owned() {
+            Ok(_nobody) => self.shelve(key, pooled, permit),
+            Err(_) => {
+                let (pool, key) = (Arc::clone(self), key.clone());
+                self.background.spawn(async move {
+                    drop(Arc::clone(&pooled.cancelling).write_owned().await);
+                    pool.shelve(&key, pooled, permit);
+                });
+            }
+        }
+    }
+
+    fn shelve(&self, key: &Key, pooled: Pooled, permit: OwnedSemaphorePermit) {
+        let worn = pooled.backend.is_worn() || pooled.since.elapsed() > AGE_MAX;
+        let idle = Idle { pooled, since: Instant::now() };
+        if worn {
+            self.part(Some(Box::new(idle)));
+        } else {
+            let mut shelf = self.shelf.lock();
+            let of_key = shelf.idle.entry(key.clone()).or_default();
+            of_key.push(idle);
+            let stale = of_key.first().is_some_and(|first| first.since.elapsed() > IDLE_MAX);
+            let stale = stale.then(|| Box::new(of_key.remove(0)));
+            drop(shelf);
+            self.part(stale);
+        }
+        drop(permit);
+    }
+
+    /// Says goodbye, where nobody waits for it.
+    fn part(&self, idle: Option<Box<Idle>>) {
+        if let Some(idle) = idle {
+            self.background.spawn(async move { idle.pooled.close().await });
+        }
+    }
+}
+
+impl Shelf {
+    /// Keys come and go with principals and settings.
+    fn forget_keys(&mut self) {
+        let Self { idle, greetings } = self;
+        if greetings.len() > KEYS_MAX {
+            idle.retain(|_, of_key| !of_key.is_empty());
+            greetings.retain(|key, _| idle.contains_key(key));
+        }
+    }
+
+    fn take_where(&mut self, key: &Key, wanted: impl Fn(&Idle) -> bool) -> Option<Idle> {
+        let of_key = self.idle.get_mut(key)?;
+        let at = of_key.iter().rposition(wanted)?;
+        Some(of_key.remove(at))
+    }
+
+    /// One whose events arrive on this thread: another's would wake two.
+    fn take_near(&mut self, key: &Key, here: ThreadId) -> Option<Idle> {
+        self.take_where(key, |idle| idle.pooled.home == here)
+    }
+
+    fn take_any(&mut self, key: &Key) -> Option<Idle> {
+        self.take_where(key, |_| true)
+    }
+
+    fn take_oldest(&mut self) -> Option<Idle> {
+        let since = |idle: &Vec<Idle>| idle.first().map(|first| first.since);
+        let (_, oldest) = self
+            .idle
+            .iter_mut()
+            .filter(|(_, idle)| !idle.is_empty())
+            .min_by_key(|(_, idle)| since(idle))?;
+        Some(oldest.remove(0))
+    }
+}
+
+impl Idle {
+    /// The connection, where the server has said nothing since: what it says unasked is that it ends or changed.
+    fn into_fresh(mut self) -> Option<Pooled> {
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        let mut buffer = ReadBuf::uninit(&mut byte);
+        let mut cx = Context::from_waker(Waker::noop());
+        match std::pin::Pin::new(&mut self.pooled.side.stream).poll_read(&mut cx, &mut buffer) {
+            Poll::Pending => Some(self.pooled),
+            Poll::Ready(_) => None,
+        }
+    }
+}
+
+impl Pooled {
+    /// Says goodbye to the server.
+    pub async fn close(self) {
+        let Pooled { side, cancel_key: (process_id, secret_key), .. } = self;
+        let upstream = Upstream {
+            stream: side.stream,
+            leftover: BytesMut::new(),
+            parameters: Vec::new(),
+            process_id,
+            secret_key,
+        };
+        upstream.close().await;
+    }
+
+    /// While it is held, the connection is given to no other session. `None`: it is on its way to one.
+    #[must_use]
+    pub fn hold(&self) -> Option<OwnedRwLockReadGuard<()>> {
+        Arc::clone(&self.cancelling).try_read_owned().ok()
+    }
+}
+
+/// How sessions of a database share connections; `None`: they do not.
+#[must_use]
+pub fn connections_max(database: &Database) -> Option<usize> {
+    match database.pooling {
+        writ_model::config::Pooling::Session => None,
+        writ_model::config::Pooling::Transaction { connections_max } => {
+            Some(usize::from(connections_max.max(1)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
