@@ -140,11 +140,14 @@ impl<G: Gate> Session<G> {
     }
 
     /// COPY data goes on as it comes: the COPY itself was decided.
-    fn copy_data(&mut self, total: usize, _cx: &mut Cx<'_>) -> Option<usize> {
+    fn copy_data(&mut self, total: usize, cx: &mut Cx<'_>) -> Option<usize> {
         match self.copy_in {
             CopyIn::Running => self.client_pass = total,
             // Not asked for yet: the answer to what is on its way decides.
-            CopyIn::No if self.copy_may_come() => return None,
+            CopyIn::No if self.copy_may_come() => {
+                self.flush(cx);
+                return None;
+            }
             // The server ignores it outside a COPY.
             CopyIn::No => self.client_drop = total,
         }
@@ -161,8 +164,8 @@ impl<G: Gate> Session<G> {
     fn client_copy_end(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
         match self.copy_in {
             CopyIn::Running => {
+                // What answers the COPY answers this.
                 cx.out.control().extend_from_slice(whole);
-                self.pending.push_back(Pending::CopyEnd);
                 self.copy_in = CopyIn::No;
                 self.flushed = false;
                 Step::Taken
@@ -415,13 +418,13 @@ impl<G: Gate> Session<G> {
     }
 
     fn client_sync(&mut self, cx: &mut Cx<'_>) -> Step {
-        write::bare(b'S', cx.out.control());
-        self.flushed = true;
         if self.copy_in == CopyIn::Running {
-            // The server ignores it, unless the COPY just failed.
-            self.stray_syncs += 1;
+            // The server ignores it. It does not get there: where the COPY has just failed it would be answered, and nobody
+            // could tell whether that is still to come.
             return Step::Taken;
         }
+        write::bare(b'S', cx.out.control());
+        self.flushed = true;
         self.pending.push_back(Pending::Sync);
         self.series_open = false;
         self.skipping = false;

@@ -22,7 +22,7 @@ use crate::write;
 pub(crate) const REFUSED_NAME: &[u8] = b"writ_refused";
 
 /// A portal's name as the server tells it from others.
-fn portal_name(name: &[u8]) -> &[u8] {
+pub(crate) fn portal_name(name: &[u8]) -> &[u8] {
     name.get(..PORTAL_NAME_BYTES).unwrap_or(name)
 }
 

@@ -133,8 +133,6 @@ pub struct Session<G> {
     /// Nothing was forwarded since the last Flush or Sync.
     pub(crate) flushed: bool,
     pub(crate) copy_in: CopyIn,
-    /// Syncs sent into a COPY: ignored by the server unless it failed meanwhile.
-    pub(crate) stray_syncs: u32,
     pub(crate) stale: Staleness,
     pub(crate) probe: Option<Probe>,
     /// How often in a row a question of our own was cancelled.
@@ -193,7 +191,6 @@ impl<G: Gate> Session<G> {
             series_open: false,
             flushed: true,
             copy_in: CopyIn::No,
-            stray_syncs: 0,
             stale: Staleness::default(),
             probe: None,
             probes_cancelled: 0,

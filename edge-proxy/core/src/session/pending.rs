@@ -1,5 +1,8 @@
 //! Reply accounting: what was forwarded and is not answered yet, in order.
 
+use std::collections::HashSet;
+
+use super::extended::portal_name;
 use super::running::Running;
 use super::{Portal, Prepared, Session};
 use crate::gate::Gate;
@@ -43,8 +46,6 @@ pub(crate) enum Pending {
     Close(Undo),
     Execute(Running),
     Sync,
-    /// CopyDone or CopyFail: answered by what answers the COPY.
-    CopyEnd,
     /// A message of our own whose replies the client does not see. `last` ends the probe.
     Own {
         last: bool,
@@ -152,24 +153,27 @@ impl<G: Gate> Session<G> {
         runs
     }
 
-    /// The server reads no Sync while it copies in: those forwarded before the copy's end are lost on it.
-    pub(crate) fn drop_syncs_before_copy_end(&mut self) {
-        let end = self
-            .pending
-            .iter()
-            .position(|p| matches!(p, Pending::CopyEnd))
-            .unwrap_or(self.pending.len());
-        let mut index = 0;
-        self.pending.retain(|p| {
-            index += 1;
-            index > end || !matches!(p, Pending::Sync)
-        });
+    /// Portals end with their transaction. Those that Bind made after its end, and that are not answered yet, are the next
+    /// one's: E1, a FETCH of one must not pass for one of a cursor.
+    pub(crate) fn forget_portals(&mut self) {
+        let mut later: HashSet<&[u8]> = HashSet::new();
+        for pending in &mut self.pending {
+            if let Pending::Bind(Undo::Portal(name, before)) = pending {
+                // Whatever had the name is gone.
+                *before = None;
+                later.insert(name);
+            }
+        }
+        self.portals.retain(|name, _| later.contains(&**name));
+        let later: HashSet<&[u8]> = later.into_iter().map(portal_name).collect();
+        self.bound.retain(|name| later.contains(&**name));
     }
 
-    /// Markers at the front that nothing answers.
-    pub(crate) fn drop_copy_ends(&mut self) {
-        while matches!(self.pending.front(), Some(Pending::CopyEnd)) {
-            self.pending.pop_front();
-        }
+    /// The server ignores Syncs while it copies in: those that were sent behind what began the COPY are lost on it.
+    /// Returns whether there were any.
+    pub(crate) fn drop_syncs(&mut self) -> bool {
+        let before = self.pending.len();
+        self.pending.retain(|pending| !matches!(pending, Pending::Sync));
+        before != self.pending.len()
     }
 }
