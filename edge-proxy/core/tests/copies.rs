@@ -121,3 +121,17 @@ fn a_client_that_gives_up_a_copy_goes_on() {
     assert_eq!(rig.to_server(), query("select 1"));
     assert_eq!(tags(&rig.to_client()), "12GEZ");
 }
+
+#[test]
+fn nothing_else_waits_inside_of_a_copy() {
+    // After SET, a text waits for what names mean, and the server for data.
+    for message in [parse("", "select 1"), query("select 1"), execute(""), frame(b'D', b"P\0")] {
+        let mut rig = Rig::new();
+        rig.client(&query("set search_path; copyin a"));
+        rig.server(&[complete("SET"), copying()].concat());
+        let _ = rig.to_client();
+        rig.client(&message);
+        assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("08P01"));
+        assert!(rig.session.ended().is_some());
+    }
+}

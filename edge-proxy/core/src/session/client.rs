@@ -105,6 +105,10 @@ impl<G: Gate> Session<G> {
                 return None;
             }
         }
+        if self.copy_in == CopyIn::Running && !matches!(tag, b'c' | b'f' | b'S' | b'H') {
+            self.not_copied(tag, cx);
+            return None;
+        }
         if self.holds_back(tag) {
             self.flush(cx);
             return None;
@@ -152,6 +156,15 @@ impl<G: Gate> Session<G> {
             CopyIn::No => self.client_drop = total,
         }
         Some(0)
+    }
+
+    /// What has no place inside of a COPY from the client. The server waits for data: nothing that waits for the server
+    /// would ever be answered.
+    fn not_copied(&mut self, tag: u8, cx: &mut Cx<'_>) {
+        match tag {
+            b'X' => self.end(EndReason::Terminated, cx),
+            _ => self.protocol_violation("a message in the middle of COPY that is none of it", cx),
+        }
     }
 
     /// Whether a statement is on its way, and so may ask for data or send rows.
@@ -212,10 +225,6 @@ impl<G: Gate> Session<G> {
     }
 
     fn client_query(&mut self, body: &[u8], cx: &mut Cx<'_>) -> Step {
-        if self.copy_in == CopyIn::Running {
-            self.protocol_violation("a query in the middle of COPY", cx);
-            return Step::Wait;
-        }
         if !self.drained(cx) || self.ready_to_rule(cx) == Ready::Wait {
             return Step::Wait;
         }

@@ -231,6 +231,15 @@ impl<G: Gate> Session<G> {
         !self.pending.is_empty()
     }
 
+    /// The client will send nothing more, and all that it sent was looked at. As the server itself has it, that is still
+    /// run; call again when something of it is answered. Ends the session once nothing can be.
+    pub fn on_client_eof(&mut self, cx: &mut Cx<'_>) {
+        // A COPY from the client would wait for data, and an answer that nobody asks for is not sent.
+        if self.copy_in == CopyIn::Running || self.drained(cx) {
+            self.on_client_closed(cx);
+        }
+    }
+
     /// The gate that decides for it.
     pub fn gate_mut(&mut self) -> &mut G {
         &mut self.gate
