@@ -3,6 +3,7 @@
 mod support;
 
 use support::*;
+use writ_edge_core::Effect;
 
 /// A series of its own for an unnamed `text`.
 fn series(text: &str) -> Vec<u8> {
@@ -59,6 +60,49 @@ fn what_a_transaction_sets_may_be_undone_whatever_was_answered_before() {
     rig.server(&[error("42P01"), ready(b'I')].concat());
     rig.client(&query("select 2"));
     assert_eq!(tags(&rig.to_server()), "PBECCS", "names are asked for again");
+}
+
+fn asks_for_approval(rig: &mut Rig) -> bool {
+    rig.effects().iter().any(|effect| matches!(effect, Effect::RequestApproval(_)))
+}
+
+#[test]
+fn a_refused_parse_does_not_take_back_a_later_one() {
+    for name in ["", "s1"] {
+        let mut rig = Rig::new();
+        rig.client(&[parse(name, "select 1"), sync()].concat());
+        rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+        // All of it is sent before the first answer comes.
+        let close = frame(b'C', format!("S{name}\0").as_bytes());
+        let second = [parse(name, "select bad"), sync()].concat();
+        let third = [close, parse(name, "hold delete"), sync()].concat();
+        rig.client(&[second, third].concat());
+        rig.server(&[error("42601"), ready(b'I')].concat());
+        rig.server(&[frame(b'3', b""), frame(b'1', b""), ready(b'I')].concat());
+        let _ = (rig.to_server(), rig.effects());
+        rig.client(&[bind("", name), execute(""), sync()].concat());
+        assert_eq!(tags(&rig.to_server()), "B", "E1: what the server has under the name is held");
+        assert!(asks_for_approval(&mut rig));
+    }
+}
+
+#[test]
+fn a_refused_parse_does_not_take_back_a_later_renewal() {
+    let mut rig = Rig::new();
+    rig.client(&[parse("s1", "select 1"), sync()].concat());
+    rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+    // The server has the name, and refuses to give it another meaning; the Bind renews what it did not get.
+    rig.client(&[parse("s1", "holdmask"), sync()].concat());
+    rig.with(|s, _| s.gate_mut().epoch = 2);
+    rig.client(&[bind("", "s1"), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "PSPSCPBS");
+    rig.server(&[error("42P05"), ready(b'I')].concat());
+    let renewed = [frame(b'3', b""), frame(b'1', b""), frame(b'2', b""), ready(b'I')].concat();
+    rig.server(&renewed);
+    rig.with(|s, _| s.gate_mut().epoch = 3);
+    rig.client(&[bind("", "s1"), sync()].concat());
+    let sent = String::from_utf8_lossy(&rig.to_server()).into_owned();
+    assert!(sent.contains("masked by 3"), "what the server has under the name is masked: {sent:?}");
 }
 
 #[test]

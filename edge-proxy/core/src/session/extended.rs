@@ -132,16 +132,19 @@ impl<G: Gate> Session<G> {
         if matches!(fresh.decision.verdict, Verdict::Deny(_)) {
             return Some(Err(fresh));
         }
-        if fresh.sent() != prepared.ruling.sent() {
+        let sent_anew = fresh.sent() != prepared.ruling.sent();
+        if sent_anew {
             let out = cx.out.statement(Permit::grant());
             write::close(b'S', name, out);
             write::parse(name, fresh.sent(), &prepared.types, out);
-            self.pending.push_back(Pending::Renewal);
-            self.pending.push_back(Pending::Renewal);
-            self.in_series();
         }
         let renewed = Prepared { ruling: Arc::clone(&fresh), stamp, ..prepared };
-        self.statements.insert(name.into(), renewed);
+        let undo = self.set_statement(name, Some(renewed));
+        if sent_anew {
+            self.pending.push_back(Pending::Renewal(Undo::Nothing));
+            self.pending.push_back(Pending::Renewal(undo));
+            self.in_series();
+        }
         Some(Ok(fresh))
     }
 

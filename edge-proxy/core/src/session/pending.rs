@@ -55,7 +55,7 @@ pub(crate) enum Pending {
     /// BEGIN, COMMIT or ROLLBACK of our own around a statement.
     Wrap(Running),
     /// A Parse or Close of our own before a Bind, to renew a statement under a new configuration.
-    Renewal,
+    Renewal(Undo),
     /// A Describe of our own before an Execute whose rows are screened.
     Description,
 }
@@ -81,12 +81,12 @@ impl Pending {
         }
     }
 
-    fn take_undo(&mut self) -> Undo {
+    fn undo(&mut self) -> Option<&mut Undo> {
         match self {
-            Self::Parse(undo, _) | Self::Bind(undo) | Self::Close(undo) => {
-                std::mem::replace(undo, Undo::Nothing)
+            Self::Parse(undo, _) | Self::Bind(undo) | Self::Close(undo) | Self::Renewal(undo) => {
+                Some(undo)
             }
-            _ => Undo::Nothing,
+            _ => None,
         }
     }
 
@@ -94,7 +94,7 @@ impl Pending {
     pub(crate) fn is_ours(&self) -> bool {
         matches!(
             self,
-            Self::Own { .. } | Self::OwnSync | Self::Renewal | Self::Wrap(_) | Self::Description
+            Self::Own { .. } | Self::OwnSync | Self::Renewal(_) | Self::Wrap(_) | Self::Description
         )
     }
 }
@@ -116,20 +116,33 @@ impl<G: Gate> Session<G> {
         Undo::Portal(name.into(), before.map(Box::new))
     }
 
+    /// Takes back what a message was assumed to do. E1: where a later message, which the server has not answered yet, gave
+    /// the name another meaning, that stays, and only what it would go back to is what this one goes back to.
     fn undo(&mut self, undo: Undo) {
+        let mut later = self.pending.iter_mut().filter_map(Pending::undo);
         match undo {
             Undo::Nothing => {}
             Undo::Statement(name, before) => {
-                match before {
-                    Some(before) => self.statements.insert(name, *before),
-                    None => self.statements.remove(&name),
-                };
+                let later = later.find_map(|undo| match undo {
+                    Undo::Statement(same, then) if *same == name => Some(then),
+                    _ => None,
+                });
+                match (later, before) {
+                    (Some(then), before) => *then = before,
+                    (None, Some(before)) => drop(self.statements.insert(name, *before)),
+                    (None, None) => drop(self.statements.remove(&name)),
+                }
             }
             Undo::Portal(name, before) => {
-                match before {
-                    Some(before) => self.portals.insert(name, *before),
-                    None => self.portals.remove(&name),
-                };
+                let later = later.find_map(|undo| match undo {
+                    Undo::Portal(same, then) if *same == name => Some(then),
+                    _ => None,
+                });
+                match (later, before) {
+                    (Some(then), before) => *then = before,
+                    (None, Some(before)) => drop(self.portals.insert(name, *before)),
+                    (None, None) => drop(self.portals.remove(&name)),
+                }
             }
         }
     }
@@ -145,8 +158,10 @@ impl<G: Gate> Session<G> {
         self.skipping = end == self.pending.len();
         let mut runs = Vec::new();
         for mut pending in self.pending.drain(..end).rev().collect::<Vec<_>>() {
-            let undo = pending.take_undo();
-            self.undo(undo);
+            if let Some(undo) = pending.undo() {
+                let undo = std::mem::replace(undo, Undo::Nothing);
+                self.undo(undo);
+            }
             runs.extend(pending.into_run());
         }
         runs.reverse();

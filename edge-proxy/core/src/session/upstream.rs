@@ -149,11 +149,11 @@ impl<G: Gate> Session<G> {
                 self.note_transaction(body);
                 self.probe_done(cx);
             }
-            (b'1' | b'3', Some(Pending::Renewal)) => {
+            (b'1' | b'3', Some(Pending::Renewal(_))) => {
                 self.pending.pop_front();
             }
             (b'T' | b'n', Some(Pending::Description)) => self.own_description(tag, body),
-            (b'E', Some(Pending::Renewal | Pending::Description)) => self.error(whole, body, cx),
+            (b'E', Some(Pending::Renewal(_) | Pending::Description)) => self.error(whole, body, cx),
             (_, Some(Pending::Wrap(_))) => self.wrap_reply(tag, whole, body, cx),
             (_, Some(Pending::Own { .. } | Pending::OwnSync)) => self.probe_reply(tag, body, cx),
             (b'C' | b'I' | b's', _) => self.completed(tag, whole, body, cx),
