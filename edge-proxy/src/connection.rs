@@ -249,9 +249,8 @@ impl Connection {
         let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
         if self.link.side().is_some_and(|side| side.eof) && self.session.ended().is_none() {
             self.session.on_upstream_closed(&mut cx);
-        } else if self.client.eof && !self.session.is_running() && self.session.ended().is_none() {
-            // As the server itself has it: what a client sent before it went away is still run.
-            self.session.on_client_closed(&mut cx);
+        } else if self.client.eof && self.session.ended().is_none() {
+            self.session.on_client_eof(&mut cx);
         } else if self.draining && self.session.is_idle() {
             let text = "the edge is shutting down";
             self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Drained, &mut cx);

@@ -3,7 +3,7 @@
 mod support;
 
 use support::*;
-use writ_edge_core::client_message_bytes_max;
+use writ_edge_core::{EndReason, client_message_bytes_max};
 
 /// A session whose next statement makes it ask the server what names mean.
 fn stale() -> Rig {
@@ -62,6 +62,44 @@ fn what_nobody_knows_is_refused_at_its_header() {
         rig.client(&[&[tag][..], &(1_i32 << 29).to_be_bytes()].concat());
         assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("08P01"), "{tag}");
         assert!(rig.session.ended().is_some());
+    }
+}
+
+fn eof(rig: &mut Rig) -> Option<EndReason> {
+    rig.with(|s, cx| s.on_client_eof(cx));
+    rig.session.ended()
+}
+
+#[test]
+fn what_a_client_sent_before_it_went_away_is_still_run() {
+    let mut rig = Rig::new();
+    rig.client(&[query("update 1"), query("update 2")].concat());
+    assert_eq!(eof(&mut rig), None);
+    rig.server(&[complete("UPDATE 1"), ready(b'I')].concat());
+    assert_eq!(eof(&mut rig), None, "the second one runs");
+    rig.server(&[complete("UPDATE 1"), ready(b'I')].concat());
+    assert_eq!(eof(&mut rig), Some(EndReason::ClientGone));
+    assert_eq!(rig.journal.lines.last().map(String::as_str), Some("outcome s-2 ok 1"));
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_nothing_open() {
+    // The server keeps its answers until a Sync, which will not come.
+    let mut rig = Rig::new();
+    rig.client(&[parse("", "update 1"), bind("", ""), execute("")].concat());
+    let _ = rig.to_server();
+    assert_eq!(eof(&mut rig), None);
+    assert_eq!(tags(&rig.to_server()), "H");
+    rig.server(&[frame(b'1', b""), frame(b'2', b""), complete("UPDATE 1")].concat());
+    assert_eq!(eof(&mut rig), Some(EndReason::ClientGone));
+    assert_eq!(rig.journal.lines.last().map(String::as_str), Some("outcome s-1 ok 1"));
+    // It waits for data, which will not come: goodbye by FIN, or by Terminate.
+    for goodbye in [vec![], frame(b'X', b"")] {
+        let mut rig = Rig::new();
+        rig.client(&query("copyin 1")).server(&frame(b'G', b"\0\0\0"));
+        rig.client(&[frame(b'd', b"1\n"), goodbye].concat());
+        assert!(eof(&mut rig).is_some());
+        assert_eq!(rig.journal.lines.len(), 2, "intent and outcome");
     }
 }
 

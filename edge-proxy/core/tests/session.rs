@@ -176,6 +176,31 @@ fn no_other_news_lets_a_held_statement_pass() {
 }
 
 #[test]
+fn what_is_refused_meanwhile_no_approval_lets_pass() {
+    // The catalog or the time may make policy refuse, in the same epoch, what it held.
+    for stage in 0..4 {
+        let mut rig = Rig::new();
+        hold(&mut rig);
+        if stage > 0 {
+            rig.with(|s, cx| s.on_approval(1, ApprovalNews::Granted, cx));
+        }
+        if stage == 3 {
+            rig.journal.full = true;
+        }
+        let _ = (rig.effects(), rig.to_client());
+        rig.with(|s, _| s.gate_mut().refuses_all = true);
+        if stage > 1 {
+            rig.with(|s, cx| s.on_approval(1, ApprovalNews::Used, cx));
+        }
+        assert!(matches!(rig.effects().as_slice(), [Effect::CancelApproval { .. }]), "{stage}");
+        assert_eq!(rig.to_server(), query("writ_refused"), "{stage}");
+        rig.server(&[error("42601"), ready(b'I')].concat());
+        let code = if stage == 3 { "58000" } else { "42501" };
+        assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some(code), "{stage}");
+    }
+}
+
+#[test]
 fn cancelling_ends_a_held_statement_and_leaves_the_server_alone() {
     let mut rig = Rig::new();
     hold(&mut rig);
@@ -239,6 +264,9 @@ fn without_room_for_the_record_nothing_goes_on() {
     assert_eq!(rig.to_server(), query("writ_refused"));
     rig.server(&[error("42601"), ready(b'I')].concat());
     assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("58000"));
+    // What has no intent has no outcome: the room that is left belongs to outcomes of statements that ran.
+    rig.client(&query("deny")).server(&[error("42601"), ready(b'I')].concat());
+    assert_eq!(rig.journal.lines, [""; 0]);
 }
 
 #[test]

@@ -187,6 +187,16 @@ impl<G: Gate> Session<G> {
                 "the configuration changed from epoch {before} to {now}; run it again"
             ));
         }
+        if matches!(ruling.decision.verdict, Verdict::Deny(_))
+            && !matches!(held.stage, Stage::Ended(_))
+        {
+            // E1: the catalog or the time may refuse under the same epoch what was held, and no approval lets that pass.
+            cx.out.effects.push(Effect::CancelApproval {
+                id: held.id.clone(),
+                reason: "policy refuses the statement now",
+            });
+            return self.refuse(held.number, ruling, protocol, bind, cx);
+        }
         match &held.stage {
             Stage::Asked | Stage::Waiting | Stage::Using => {}
             Stage::Granted => {
@@ -269,7 +279,7 @@ impl<G: Gate> Session<G> {
         let parts = IntentParts { protocol, effect: RecordEffect::Forwarded, approval, bind };
         let run = self.run(number, ruling, None, cx);
         match self.write_intent(number, ruling, &parts, cx) {
-            Err(_full) => Admit::Refuse(Running { refusal: Some(Box::new(spool_full())), ..run }),
+            Err(_full) => Admit::Refuse(unrecorded(run)),
             // E6: a strict statement waits for its record; an approved one is strict by definition.
             Ok(seq) if ruling.decision.strict || approval.is_some() => {
                 if seq > self.durable {
@@ -338,7 +348,7 @@ impl<G: Gate> Session<G> {
         match self.write_intent(number, ruling, &parts, cx) {
             Ok(_) => Admit::Refuse(run),
             // It is refused either way; without room, the refusal says so.
-            Err(_full) => Admit::Refuse(Running { refusal: Some(Box::new(spool_full())), ..run }),
+            Err(_full) => Admit::Refuse(unrecorded(run)),
         }
     }
 
@@ -358,6 +368,7 @@ impl<G: Gate> Session<G> {
             sqlstate: None,
             tag: String::new(),
             refusal: refusal.map(Box::new),
+            recorded: true,
         }
     }
 
@@ -392,6 +403,11 @@ fn approval_ended(ruling: &Ruling, id: Option<&ApprovalId>, reason: &str) -> Mes
     );
     message.detail = detail(ruling, id);
     message
+}
+
+/// There was no room for its intent: it is refused, and has no outcome either, for which no room was left.
+fn unrecorded(run: Running) -> Running {
+    Running { refusal: Some(Box::new(spool_full())), recorded: false, ..run }
 }
 
 fn spool_full() -> Message {

@@ -105,6 +105,10 @@ impl<G: Gate> Session<G> {
                 return None;
             }
         }
+        if self.copy_in == CopyIn::Running && !matches!(tag, b'c' | b'f' | b'S' | b'H') {
+            self.not_copied(tag, cx);
+            return None;
+        }
         if self.holds_back(tag) {
             self.flush(cx);
             return None;
@@ -143,15 +147,27 @@ impl<G: Gate> Session<G> {
     }
 
     /// COPY data goes on as it comes: the COPY itself was decided.
-    fn copy_data(&mut self, total: usize, _cx: &mut Cx<'_>) -> Option<usize> {
+    fn copy_data(&mut self, total: usize, cx: &mut Cx<'_>) -> Option<usize> {
         match self.copy_in {
             CopyIn::Running => self.client_pass = total,
             // Not asked for yet: the answer to what is on its way decides.
-            CopyIn::No if self.copy_may_come() => return None,
+            CopyIn::No if self.copy_may_come() => {
+                self.flush(cx);
+                return None;
+            }
             // The server ignores it outside a COPY.
             CopyIn::No => self.client_drop = total,
         }
         Some(0)
+    }
+
+    /// What has no place inside of a COPY from the client. The server waits for data: nothing that waits for the server
+    /// would ever be answered.
+    fn not_copied(&mut self, tag: u8, cx: &mut Cx<'_>) {
+        match tag {
+            b'X' => self.end(EndReason::Terminated, cx),
+            _ => self.protocol_violation("a message in the middle of COPY that is none of it", cx),
+        }
     }
 
     /// Whether a statement is on its way, and so may ask for data or send rows.
@@ -164,8 +180,8 @@ impl<G: Gate> Session<G> {
     fn client_copy_end(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
         match self.copy_in {
             CopyIn::Running => {
+                // What answers the COPY answers this.
                 cx.out.control().extend_from_slice(whole);
-                self.pending.push_back(Pending::CopyEnd);
                 self.copy_in = CopyIn::No;
                 self.flushed = false;
                 Step::Taken
@@ -212,10 +228,6 @@ impl<G: Gate> Session<G> {
     }
 
     fn client_query(&mut self, body: &[u8], cx: &mut Cx<'_>) -> Step {
-        if self.copy_in == CopyIn::Running {
-            self.protocol_violation("a query in the middle of COPY", cx);
-            return Step::Wait;
-        }
         if !self.drained(cx) || self.ready_to_rule(cx) == Ready::Wait {
             return Step::Wait;
         }
@@ -428,13 +440,13 @@ impl<G: Gate> Session<G> {
     }
 
     fn client_sync(&mut self, cx: &mut Cx<'_>) -> Step {
-        write::bare(b'S', cx.out.control());
-        self.flushed = true;
         if self.copy_in == CopyIn::Running {
-            // The server ignores it, unless the COPY just failed.
-            self.stray_syncs += 1;
+            // The server ignores it. It does not get there: where the COPY has just failed it would be answered, and nobody
+            // could tell whether that is still to come.
             return Step::Taken;
         }
+        write::bare(b'S', cx.out.control());
+        self.flushed = true;
         self.pending.push_back(Pending::Sync);
         self.series_open = false;
         self.skipping = false;

@@ -22,7 +22,7 @@ use crate::write;
 pub(crate) const REFUSED_NAME: &[u8] = b"writ_refused";
 
 /// A portal's name as the server tells it from others.
-fn portal_name(name: &[u8]) -> &[u8] {
+pub(crate) fn portal_name(name: &[u8]) -> &[u8] {
     name.get(..PORTAL_NAME_BYTES).unwrap_or(name)
 }
 
@@ -126,7 +126,7 @@ impl<G: Gate> Session<G> {
         // E1: what a name that is executed stands for may have changed since, whatever the configuration says.
         if prepared.stamp == stamp && prepared.ruling.facts.executes.is_empty() {
             if !self.backend_has(name, &prepared) {
-                self.prepare_again(name, &prepared, cx);
+                self.prepare_again(name, &prepared, Undo::Nothing, cx);
             }
             return Some(Ok(prepared.ruling));
         }
@@ -134,12 +134,13 @@ impl<G: Gate> Session<G> {
         if matches!(fresh.decision.verdict, Verdict::Deny(_)) {
             return Some(Err(fresh));
         }
-        let other = fresh.sent() != prepared.ruling.sent();
+        let lacks = fresh.sent() != prepared.ruling.sent();
         let renewed = Prepared { ruling: Arc::clone(&fresh), stamp, ..prepared };
-        if other || !self.backend_has(name, &renewed) {
-            self.prepare_again(name, &renewed, cx);
+        let lacks = lacks || !self.backend_has(name, &renewed);
+        let undo = self.set_statement(name, Some(renewed.clone()));
+        if lacks {
+            self.prepare_again(name, &renewed, undo, cx);
         }
-        self.statements.insert(name.into(), renewed);
         Some(Ok(fresh))
     }
 
@@ -270,7 +271,7 @@ impl<G: Gate> Session<G> {
         match self.statements.get(name).cloned() {
             Some(prepared) if self.backend_has(name, &prepared) => None,
             Some(prepared) => {
-                self.prepare_again(name, &prepared, cx);
+                self.prepare_again(name, &prepared, Undo::Nothing, cx);
                 None
             }
             None if self.backend_is_own() => None,

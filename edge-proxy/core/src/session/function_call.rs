@@ -11,16 +11,12 @@ use super::admit::Admit;
 use super::client::Step;
 use super::pending::Pending;
 use super::probe::Ready;
-use super::{CopyIn, Cx, Session};
+use super::{Cx, Session};
 use crate::frame;
 use crate::gate::{Gate, Ruling};
 
 impl<G: Gate> Session<G> {
     pub(crate) fn client_function_call(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
-        if self.copy_in == CopyIn::Running {
-            self.protocol_violation("a function call in the middle of COPY", cx);
-            return Step::Wait;
-        }
         if !self.drained(cx) || self.ready_to_rule(cx) == Ready::Wait || !self.fresh(cx) {
             return Step::Wait;
         }

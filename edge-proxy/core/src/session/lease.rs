@@ -14,7 +14,7 @@ use writ_model::{StatementFacts, StatementKind};
 
 use super::admit::Admission;
 use super::client::Step;
-use super::pending::Pending;
+use super::pending::{Pending, Undo};
 use super::pins::pin_of;
 use super::{CopyIn, Cx, Prepared, Session, Transaction, is_utf8};
 use crate::gate::{Gate, Permit, Ruling, SessionNames};
@@ -131,7 +131,7 @@ impl<G: Gate> Session<G> {
             && self.transaction == Transaction::Idle
             && !(self.series_open || self.skipping || self.cancelling || self.stale.names)
             && self.copy_in == CopyIn::No
-            && (self.stray_syncs, self.upstream_pass, self.upstream_drop) == (0, 0, 0)
+            && (self.upstream_pass, self.upstream_drop) == (0, 0)
             && (self.client_pass, self.client_drop) == (0, 0)
             && self.probe.is_none()
             && self.meter.is_none()
@@ -216,12 +216,18 @@ impl<G: Gate> Session<G> {
     }
 
     /// Prepares at the server what the session has under `name` and the connection has not.
-    pub(crate) fn prepare_again(&mut self, name: &[u8], prepared: &Prepared, cx: &mut Cx<'_>) {
+    pub(crate) fn prepare_again(
+        &mut self,
+        name: &[u8],
+        prepared: &Prepared,
+        undo: Undo,
+        cx: &mut Cx<'_>,
+    ) {
         let out = cx.out.statement(Permit::grant());
         write::close(b'S', name, out);
         write::parse(name, prepared.ruling.sent(), &prepared.types, out);
-        self.pending.push_back(Pending::Renewal);
-        self.pending.push_back(Pending::Renewal);
+        self.pending.push_back(Pending::Renewal(Undo::Nothing));
+        self.pending.push_back(Pending::Renewal(undo));
         self.in_series();
         self.note_prepared(name, Some(prepared));
     }
@@ -231,7 +237,7 @@ impl<G: Gate> Session<G> {
         let taken = self.lease.backend().is_some_and(|b| b.statements.remove(name).is_some());
         if taken && !name.is_empty() {
             write::close(b'S', name, cx.out.control());
-            self.pending.push_back(Pending::Renewal);
+            self.pending.push_back(Pending::Renewal(Undo::Nothing));
             self.flushed = false;
         }
     }

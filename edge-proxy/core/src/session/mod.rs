@@ -137,8 +137,6 @@ pub struct Session<G> {
     /// Nothing was forwarded since the last Flush or Sync.
     pub(crate) flushed: bool,
     pub(crate) copy_in: CopyIn,
-    /// Syncs sent into a COPY: ignored by the server unless it failed meanwhile.
-    pub(crate) stray_syncs: u32,
     pub(crate) stale: Staleness,
     pub(crate) probe: Option<Probe>,
     /// How often in a row a question of our own was cancelled.
@@ -198,7 +196,6 @@ impl<G: Gate> Session<G> {
             series_open: false,
             flushed: true,
             copy_in: CopyIn::No,
-            stray_syncs: 0,
             stale: Staleness::default(),
             probe: None,
             probes_cancelled: 0,
@@ -244,6 +241,15 @@ impl<G: Gate> Session<G> {
     #[must_use]
     pub fn is_running(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// The client will send nothing more, and all that it sent was looked at. As the server itself has it, that is still
+    /// run; call again when something of it is answered. Ends the session once nothing can be.
+    pub fn on_client_eof(&mut self, cx: &mut Cx<'_>) {
+        // A COPY from the client would wait for data, and an answer that nobody asks for is not sent.
+        if self.copy_in == CopyIn::Running || self.drained(cx) {
+            self.on_client_closed(cx);
+        }
     }
 
     /// The gate that decides for it.

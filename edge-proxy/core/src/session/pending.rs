@@ -1,5 +1,8 @@
 //! Reply accounting: what was forwarded and is not answered yet, in order.
 
+use std::collections::HashSet;
+
+use super::extended::portal_name;
 use super::running::Running;
 use super::{Portal, Prepared, Session};
 use crate::gate::Gate;
@@ -45,8 +48,6 @@ pub(crate) enum Pending {
     Close(Undo),
     Execute(Running),
     Sync,
-    /// CopyDone or CopyFail: answered by what answers the COPY.
-    CopyEnd,
     /// A message of our own whose replies the client does not see. `last` ends the probe.
     Own {
         last: bool,
@@ -56,7 +57,7 @@ pub(crate) enum Pending {
     /// BEGIN, COMMIT or ROLLBACK of our own around a statement.
     Wrap(Running),
     /// A Parse or Close of our own before a Bind, to renew a statement under a new configuration.
-    Renewal,
+    Renewal(Undo),
     /// A Describe of our own before an Execute whose rows are screened.
     Description,
 }
@@ -82,12 +83,14 @@ impl Pending {
         }
     }
 
-    fn take_undo(&mut self) -> Undo {
+    fn undo(&mut self) -> Option<&mut Undo> {
         match self {
-            Self::Parse(undo, _) | Self::Known(undo) | Self::Bind(undo) | Self::Close(undo) => {
-                std::mem::replace(undo, Undo::Nothing)
-            }
-            _ => Undo::Nothing,
+            Self::Parse(undo, _)
+            | Self::Known(undo)
+            | Self::Bind(undo)
+            | Self::Close(undo)
+            | Self::Renewal(undo) => Some(undo),
+            _ => None,
         }
     }
 
@@ -97,7 +100,7 @@ impl Pending {
             self,
             Self::Own { .. }
                 | Self::OwnSync
-                | Self::Renewal
+                | Self::Renewal(_)
                 | Self::Known(_)
                 | Self::Wrap(_)
                 | Self::Description
@@ -122,20 +125,33 @@ impl<G: Gate> Session<G> {
         Undo::Portal(name.into(), before.map(Box::new))
     }
 
+    /// Takes back what a message was assumed to do. E1: where a later message, which the server has not answered yet, gave
+    /// the name another meaning, that stays, and only what it would go back to is what this one goes back to.
     fn undo(&mut self, undo: Undo) {
+        let mut later = self.pending.iter_mut().filter_map(Pending::undo);
         match undo {
             Undo::Nothing => {}
             Undo::Statement(name, before) => {
-                match before {
-                    Some(before) => self.statements.insert(name, *before),
-                    None => self.statements.remove(&name),
-                };
+                let later = later.find_map(|undo| match undo {
+                    Undo::Statement(same, then) if *same == name => Some(then),
+                    _ => None,
+                });
+                match (later, before) {
+                    (Some(then), before) => *then = before,
+                    (None, Some(before)) => drop(self.statements.insert(name, *before)),
+                    (None, None) => drop(self.statements.remove(&name)),
+                }
             }
             Undo::Portal(name, before) => {
-                match before {
-                    Some(before) => self.portals.insert(name, *before),
-                    None => self.portals.remove(&name),
-                };
+                let later = later.find_map(|undo| match undo {
+                    Undo::Portal(same, then) if *same == name => Some(then),
+                    _ => None,
+                });
+                match (later, before) {
+                    (Some(then), before) => *then = before,
+                    (None, Some(before)) => drop(self.portals.insert(name, *before)),
+                    (None, None) => drop(self.portals.remove(&name)),
+                }
             }
         }
     }
@@ -151,35 +167,41 @@ impl<G: Gate> Session<G> {
         self.skipping = end == self.pending.len();
         let mut runs = Vec::new();
         for mut pending in self.pending.drain(..end).rev().collect::<Vec<_>>() {
-            let undo = pending.take_undo();
-            if undo.statement().is_some() || matches!(pending, Pending::Renewal) {
-                self.doubt_backend();
+            let renewal = matches!(pending, Pending::Renewal(_));
+            if let Some(undo) = pending.undo() {
+                let undo = std::mem::replace(undo, Undo::Nothing);
+                if renewal || undo.statement().is_some() {
+                    self.doubt_backend();
+                }
+                self.undo(undo);
             }
-            self.undo(undo);
             runs.extend(pending.into_run());
         }
         runs.reverse();
         runs
     }
 
-    /// The server reads no Sync while it copies in: those forwarded before the copy's end are lost on it.
-    pub(crate) fn drop_syncs_before_copy_end(&mut self) {
-        let end = self
-            .pending
-            .iter()
-            .position(|p| matches!(p, Pending::CopyEnd))
-            .unwrap_or(self.pending.len());
-        let mut index = 0;
-        self.pending.retain(|p| {
-            index += 1;
-            index > end || !matches!(p, Pending::Sync)
-        });
+    /// Portals end with their transaction. Those that Bind made after its end, and that are not answered yet, are the next
+    /// one's: E1, a FETCH of one must not pass for one of a cursor.
+    pub(crate) fn forget_portals(&mut self) {
+        let mut later: HashSet<&[u8]> = HashSet::new();
+        for pending in &mut self.pending {
+            if let Pending::Bind(Undo::Portal(name, before)) = pending {
+                // Whatever had the name is gone.
+                *before = None;
+                later.insert(name);
+            }
+        }
+        self.portals.retain(|name, _| later.contains(&**name));
+        let later: HashSet<&[u8]> = later.into_iter().map(portal_name).collect();
+        self.bound.retain(|name| later.contains(&**name));
     }
 
-    /// Markers at the front that nothing answers.
-    pub(crate) fn drop_copy_ends(&mut self) {
-        while matches!(self.pending.front(), Some(Pending::CopyEnd)) {
-            self.pending.pop_front();
-        }
+    /// The server ignores Syncs while it copies in: those that were sent behind what began the COPY are lost on it.
+    /// Returns whether there were any.
+    pub(crate) fn drop_syncs(&mut self) -> bool {
+        let before = self.pending.len();
+        self.pending.retain(|pending| !matches!(pending, Pending::Sync));
+        before != self.pending.len()
     }
 }

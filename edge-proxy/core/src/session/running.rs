@@ -25,6 +25,8 @@ pub(crate) struct Running {
     pub(crate) tag: String,
     /// What the client sees instead of the server's own error.
     pub(crate) refusal: Option<Box<Message>>,
+    /// Its intent is written: an outcome is due.
+    pub(crate) recorded: bool,
 }
 
 impl Running {
@@ -103,7 +105,9 @@ impl<G: Gate> Session<G> {
             cancelled,
             command_tag: &run.tag,
         };
-        cx.journal.outcome(cx.now, &outcome);
+        if run.recorded {
+            cx.journal.outcome(cx.now, &outcome);
+        }
         if self.counting {
             self.charge(cx);
         }

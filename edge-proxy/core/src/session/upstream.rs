@@ -116,7 +116,6 @@ impl<G: Gate> Session<G> {
 
     /// Accounts for a message that goes on as it is.
     fn count(&mut self, header: Header, cx: &mut Cx<'_>) {
-        self.drop_copy_ends();
         let expected = match (header.tag, self.pending.front_mut()) {
             (b'1', Some(Pending::Parse(_, None)))
             | (b'2', Some(Pending::Bind(_)))
@@ -145,7 +144,6 @@ impl<G: Gate> Session<G> {
     /// A message that has to be looked into.
     fn reply(&mut self, tag: u8, whole: &[u8], cx: &mut Cx<'_>) {
         let body = whole.get(HEADER_BYTES..).unwrap_or_default();
-        self.drop_copy_ends_before(tag);
         match (tag, self.pending.front()) {
             (b'N' | b'A', _) => self.put(whole, cx),
             (b'S', _) => self.parameter_status(whole, body, cx),
@@ -154,7 +152,7 @@ impl<G: Gate> Session<G> {
                 self.note_transaction(body);
                 self.probe_done(cx);
             }
-            (b'1' | b'3', Some(Pending::Renewal)) => {
+            (b'1' | b'3', Some(Pending::Renewal(_))) => {
                 self.pending.pop_front();
             }
             (b'3', Some(Pending::Known(_))) => {
@@ -162,8 +160,8 @@ impl<G: Gate> Session<G> {
                 self.put(PARSE_COMPLETE, cx);
             }
             (b'T' | b'n', Some(Pending::Description)) => self.own_description(tag, body),
-            (b'E', Some(Pending::Renewal | Pending::Known(_) | Pending::Description)) => {
-                self.error(whole, body, cx)
+            (b'E', Some(Pending::Renewal(_) | Pending::Known(_) | Pending::Description)) => {
+                self.error(whole, body, cx);
             }
             (_, Some(Pending::Wrap(_))) => self.wrap_reply(tag, whole, body, cx),
             (_, Some(Pending::Own { .. } | Pending::OwnSync)) => self.probe_reply(tag, body, cx),
@@ -172,12 +170,6 @@ impl<G: Gate> Session<G> {
             (b'E', _) => self.error(whole, body, cx),
             (b'Z', _) => self.ready(whole, body, cx),
             (other, _) => self.broken(&format!("message type 0x{other:02x}"), cx),
-        }
-    }
-
-    fn drop_copy_ends_before(&mut self, tag: u8) {
-        if tag != b'N' && tag != b'A' && tag != b'S' {
-            self.drop_copy_ends();
         }
     }
 
@@ -227,8 +219,6 @@ impl<G: Gate> Session<G> {
                     self.note_cursors(&run.ruling.facts);
                     self.finish(&run, false, cx);
                 }
-                self.stray_syncs = 0;
-                self.drop_copy_ends();
             }
             _ => self.broken("a completion that nothing asked for", cx),
         }
@@ -238,21 +228,13 @@ impl<G: Gate> Session<G> {
         if self.meter_copy_in(cx) == Passage::Drop {
             return;
         }
-        match self.pending.front() {
-            Some(Pending::Execute(_)) => {
-                let before = self.pending.len();
-                self.drop_syncs_before_copy_end();
-                // A Sync that the server will ignore did not end the series.
-                self.series_open |= before != self.pending.len();
-            }
-            Some(Pending::Query(_)) => {}
-            _ => {
-                self.broken("a COPY that nothing asked for", cx);
-                return;
-            }
+        if !matches!(self.pending.front(), Some(Pending::Execute(_) | Pending::Query(_))) {
+            self.broken("a COPY that nothing asked for", cx);
+            return;
         }
-        let ended = self.pending.iter().any(|p| matches!(p, Pending::CopyEnd));
-        self.copy_in = if ended { CopyIn::No } else { CopyIn::Running };
+        // A Sync that the server will ignore did not end the series.
+        self.series_open |= self.drop_syncs();
+        self.copy_in = CopyIn::Running;
         self.put(whole, cx);
     }
 
@@ -337,9 +319,13 @@ impl<G: Gate> Session<G> {
         if self.transaction != Transaction::Idle {
             return;
         }
-        // Portals end with their transaction; what it defined is there for everyone, or for nobody.
-        self.portals.clear();
-        self.bound.clear();
+        self.forget_portals();
+        if !self.pending.is_empty() {
+            // What was sent after the Sync that this answers is in a transaction of its own already: what it changes there
+            // is looked at when that ends.
+            return;
+        }
+        // What the transaction defined is there for everyone, or for nobody.
         self.drop_cursors();
         self.stale.names_in_transaction = false;
         if self.stale.catalog_in_transaction {
@@ -369,19 +355,12 @@ impl<G: Gate> Session<G> {
                 self.pending.pop_front();
                 self.put(whole, cx);
             }
-            _ if self.stray_syncs > 0 => {
-                self.stray_syncs -= 1;
-                self.skipping = false;
-                self.series_open = false;
-                self.put(whole, cx);
-            }
             _ => {
                 self.broken("a ReadyForQuery that nothing asked for", cx);
                 return;
             }
         }
         self.copy_in = CopyIn::No;
-        self.drop_copy_ends();
         self.note_transaction(body);
     }
 

@@ -71,7 +71,6 @@ impl<G: Gate> Session<G> {
             }
         };
         let Some(Pending::Query(run)) = self.pending.pop_front() else { return Passage::Pass };
-        self.drop_copy_ends();
         let ok = body.first() == Some(&b'T') && run.sqlstate.is_none() && run.refusal.is_none();
         if ok {
             write::query(b"COMMIT", cx.out.control());

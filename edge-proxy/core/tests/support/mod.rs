@@ -27,6 +27,8 @@ pub struct WordGate {
     pub left: Left,
     pub charged: std::cell::RefCell<Vec<(u64, u64)>>,
     pub detect: Secrets,
+    /// Whatever the epoch says: as a catalog or the time may.
+    pub refuses_all: bool,
 }
 
 impl Default for WordGate {
@@ -39,11 +41,12 @@ impl Default for WordGate {
             left: Left::default(),
             charged: std::cell::RefCell::default(),
             detect: Secrets::default(),
+            refuses_all: false,
         }
     }
 }
 
-fn verdict(word: &str) -> Verdict {
+pub fn verdict(word: &str) -> Verdict {
     match word {
         "deny" => Verdict::Deny(Denial { reason: "no".into(), next_step: "ask".into() }),
         "hold" => Verdict::Hold(HoldTerms {
@@ -56,7 +59,7 @@ fn verdict(word: &str) -> Verdict {
     }
 }
 
-fn profile(text: &str, epoch: u64) -> EncodedStatement {
+pub fn profile(text: &str, epoch: u64) -> EncodedStatement {
     EncodedStatement::from(&StatementProfile {
         text: TextValue::Clear(text.into()),
         kinds: vec![],
@@ -188,6 +191,7 @@ impl Gate for WordGate {
     }
     fn rule(&mut self, text: &[u8], _now: Timestamp) -> Arc<Ruling> {
         let word = String::from_utf8_lossy(text).split(' ').next().unwrap_or_default().to_owned();
+        let word = if self.refuses_all { "deny".to_owned() } else { word };
         self.ruling(text, verdict(&word), sqlstate::REFUSED)
     }
     fn rule_execute(
@@ -346,6 +350,16 @@ impl Rig {
         self.step(|session, cx| used = session.on_upstream(&all, cx));
         self.from_server = all.split_off(used);
         self
+    }
+
+    /// What the client sent and the session has not dealt with.
+    pub fn waiting(&self) -> &[u8] {
+        &self.inbox
+    }
+
+    /// The same of the server's bytes.
+    pub fn waiting_of_server(&self) -> &[u8] {
+        &self.from_server
     }
 
     pub fn with(&mut self, f: impl FnOnce(&mut Session<WordGate>, &mut Cx<'_>)) -> &mut Self {

@@ -1,0 +1,153 @@
+//! Pipelines: what is sent ahead of the answers to what came before, and what those answers must not change about it.
+
+mod support;
+
+use support::*;
+use writ_edge_core::Effect;
+
+/// A series of its own for an unnamed `text`.
+fn series(text: &str) -> Vec<u8> {
+    [parse("", text), bind("", ""), execute(""), sync()].concat()
+}
+
+fn series_reply(tag: &str) -> Vec<u8> {
+    [frame(b'1', b""), frame(b'2', b""), complete(tag), ready(b'I')].concat()
+}
+
+#[test]
+fn the_end_of_a_transaction_leaves_the_portals_of_the_next_one() {
+    let mut rig = Rig::new();
+    rig.client(&[series("select 1"), series("strict insert")].concat());
+    assert_eq!(tags(&rig.to_server()), "PBESPB", "its Execute waits for the record");
+    // While it does, the first series is answered.
+    rig.server(&series_reply("SELECT 1"));
+    rig.durable();
+    assert_eq!(tags(&rig.to_server()), "ES");
+    rig.server(&series_reply("INSERT 0 1"));
+    assert_eq!(tags(&rig.to_client()), "12CZ12CZ");
+    // Control: afterwards it is gone.
+    rig.client(&[execute(""), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "PS");
+}
+
+#[test]
+fn a_bound_portal_is_not_fetched_from_behind_an_older_answer() {
+    for answered in [false, true] {
+        let mut rig = Rig::new();
+        let held = [parse("", "hold delete"), bind("p", "")].concat();
+        rig.client(&[sync(), held].concat());
+        if answered {
+            rig.server(&ready(b'I'));
+        }
+        let _ = rig.to_server();
+        rig.client(&[parse("", "fetch p"), bind("", ""), execute(""), sync()].concat());
+        let sent = String::from_utf8_lossy(&rig.to_server()).into_owned();
+        assert!(sent.contains("writ_refused") && !sent.contains("fetch"), "{answered}: {sent:?}");
+    }
+}
+
+#[test]
+fn what_a_transaction_sets_may_be_undone_whatever_was_answered_before() {
+    let mut rig = Rig::new();
+    rig.client(&[sync(), parse("", "set search_path"), bind("", ""), execute("")].concat());
+    rig.server(&ready(b'I'));
+    rig.server(&[frame(b'1', b""), frame(b'2', b""), complete("SET")].concat());
+    // In the same series names are asked for, and then the series fails, and SET is undone.
+    rig.client(&parse("", "select 1"));
+    rig.server(&answer(&NAMES));
+    rig.client(&sync());
+    let _ = (rig.to_server(), rig.to_client());
+    rig.server(&[error("42P01"), ready(b'I')].concat());
+    rig.client(&query("select 2"));
+    assert_eq!(tags(&rig.to_server()), "PBECCS", "names are asked for again");
+}
+
+fn asks_for_approval(rig: &mut Rig) -> bool {
+    rig.effects().iter().any(|effect| matches!(effect, Effect::RequestApproval(_)))
+}
+
+#[test]
+fn a_refused_parse_does_not_take_back_a_later_one() {
+    for name in ["", "s1"] {
+        let mut rig = Rig::new();
+        rig.client(&[parse(name, "select 1"), sync()].concat());
+        rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+        // All of it is sent before the first answer comes.
+        let close = frame(b'C', format!("S{name}\0").as_bytes());
+        let second = [parse(name, "select bad"), sync()].concat();
+        let third = [close, parse(name, "hold delete"), sync()].concat();
+        rig.client(&[second, third].concat());
+        rig.server(&[error("42601"), ready(b'I')].concat());
+        rig.server(&[frame(b'3', b""), frame(b'1', b""), ready(b'I')].concat());
+        let _ = (rig.to_server(), rig.effects());
+        rig.client(&[bind("", name), execute(""), sync()].concat());
+        assert_eq!(tags(&rig.to_server()), "B", "E1: what the server has under the name is held");
+        assert!(asks_for_approval(&mut rig));
+    }
+}
+
+#[test]
+fn a_refused_parse_does_not_take_back_a_later_renewal() {
+    let mut rig = Rig::new();
+    rig.client(&[parse("s1", "select 1"), sync()].concat());
+    rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+    // The server has the name, and refuses to give it another meaning; the Bind renews what it did not get.
+    rig.client(&[parse("s1", "holdmask"), sync()].concat());
+    rig.with(|s, _| s.gate_mut().epoch = 2);
+    rig.client(&[bind("", "s1"), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "PSPSCPBS");
+    rig.server(&[error("42P05"), ready(b'I')].concat());
+    let renewed = [frame(b'3', b""), frame(b'1', b""), frame(b'2', b""), ready(b'I')].concat();
+    rig.server(&renewed);
+    rig.with(|s, _| s.gate_mut().epoch = 3);
+    rig.client(&[bind("", "s1"), sync()].concat());
+    let sent = String::from_utf8_lossy(&rig.to_server()).into_owned();
+    assert!(sent.contains("masked by 3"), "what the server has under the name is masked: {sent:?}");
+}
+
+#[test]
+fn a_query_between_an_error_and_its_sync_is_not_even_read() {
+    for next in [query("deny"), query("select 1"), parse("", "hold delete"), frame(b'Q', b"half")] {
+        let mut rig = Rig::new();
+        rig.client(&[parse("", "select 1"), bind("", ""), execute("")].concat());
+        rig.client(&frame(b'H', b""));
+        rig.server(&[frame(b'1', b""), frame(b'2', b""), error("22012")].concat());
+        let _ = (rig.to_server(), rig.to_client());
+        rig.client(&[next, sync()].concat());
+        assert_eq!(rig.to_server(), sync());
+        assert_eq!(rig.effects(), []);
+        rig.server(&ready(b'I'));
+        assert_eq!(tags(&rig.to_client()), "Z");
+        assert_eq!(rig.journal.lines, ["intent s-1 forwarded", "outcome s-1 22012 0"]);
+    }
+}
+
+#[test]
+fn an_error_in_the_middle_of_a_pipeline_ends_its_series_and_no_other() {
+    let mut rig = Rig::new();
+    rig.client(&[series("select 1"), series("select 2"), series("select 3")].concat());
+    let failed = [frame(b'1', b""), frame(b'2', b""), error("22012"), ready(b'I')].concat();
+    rig.server(&[series_reply("SELECT 1"), failed, series_reply("SELECT 3")].concat());
+    assert_eq!(tags(&rig.to_client()), "12CZ12EZ12CZ");
+    let outcomes: Vec<&String> = rig.journal.lines.iter().filter(|l| l.contains("out")).collect();
+    assert_eq!(outcomes, ["outcome s-1 ok 1", "outcome s-2 22012 0", "outcome s-3 ok 3"]);
+}
+
+#[test]
+fn a_portal_is_fetched_in_parts_across_flushes() {
+    let mut rig = Rig::new();
+    let part = frame(b'E', b"p\0\0\0\0\x02");
+    let flush = frame(b'H', b"");
+    let suspended = frame(b's', b"");
+    rig.client(&[parse("", "select 1"), bind("p", ""), part.clone(), flush.clone()].concat());
+    rig.server(&[frame(b'1', b""), frame(b'2', b""), suspended.clone()].concat());
+    rig.client(&[part.clone(), flush.clone()].concat()).server(&suspended);
+    // Other statements in between leave it alone.
+    rig.client(&[parse("", "select 2"), bind("", ""), execute(""), flush.clone()].concat());
+    rig.server(&[frame(b'1', b""), frame(b'2', b""), complete("SELECT 1")].concat());
+    rig.client(&[part, flush].concat()).server(&complete("SELECT 1"));
+    assert_eq!(tags(&rig.to_server()), "PBEHEHPBEHEH");
+    assert_eq!(tags(&rig.to_client()), "12ss12CC");
+    rig.client(&sync()).server(&ready(b'I'));
+    assert_eq!(rig.journal.lines.iter().filter(|l| l.starts_with("intent")).count(), 4);
+}
