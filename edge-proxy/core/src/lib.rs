@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod policy_gate;
 pub mod screen;
 pub mod session;
+pub mod startup;
 pub mod write;
 
 pub use gate::{Gate, Ruling, SessionNames, Stamp};
