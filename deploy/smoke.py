@@ -24,6 +24,7 @@ import psycopg2
 
 import smoke_guardrails
 import smoke_results
+import smoke_startup
 
 WRIT = os.path.abspath(sys.argv[1])
 DIR = tempfile.mkdtemp(prefix="writ-smoke-")
@@ -493,6 +494,11 @@ def revoking_ends_what_runs():
 
 apply_policy = smoke_guardrails.add(step, sys.modules[__name__])
 smoke_results.add(step, sys.modules[__name__], apply_policy)
+
+
+# ---- the start of connections ---------------------------------------------------------------------------------------
+
+smoke_startup.add(step, sys.modules[__name__])
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------
