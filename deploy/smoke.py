@@ -25,6 +25,7 @@ import psycopg2
 import smoke_guardrails
 import smoke_pooling
 import smoke_results
+import smoke_startup
 
 WRIT = os.path.abspath(sys.argv[1])
 DIR = tempfile.mkdtemp(prefix="writ-smoke-")
@@ -495,6 +496,11 @@ def revoking_ends_what_runs():
 apply_policy = smoke_guardrails.add(step, sys.modules[__name__])
 smoke_results.add(step, sys.modules[__name__], apply_policy)
 smoke_pooling.add(step, sys.modules[__name__])
+
+
+# ---- the start of connections ---------------------------------------------------------------------------------------
+
+smoke_startup.add(step, sys.modules[__name__])
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------

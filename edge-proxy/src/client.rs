@@ -13,17 +13,18 @@ use writ_audit::SessionProfile;
 use writ_audit::record::{ConnectionRefused, SessionClosed, SessionOpened};
 use writ_edge_core::catalog::{NAMES_QUERY, parse_names};
 use writ_edge_core::policy_gate::{Client, Current, PolicyGate};
+use writ_edge_core::startup::Startup;
 use writ_edge_core::write::{Message, framed};
 use writ_edge_core::{Gate, Session, SessionNames};
 use writ_model::config::EdgeConfig;
 use writ_model::sqlstate::{self, SqlState};
-use writ_model::{DatabaseName, PrincipalId, SessionId};
+use writ_model::{DatabaseName, PrincipalId, Secret, SessionId};
 
 use crate::connection::{self, Link, Parts, Shared, Sharing, Side};
 use crate::mask_key::MaskKey;
 use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
 use crate::sessions::Sessions;
-use crate::startup::{ClientStream, Opening, Startup, ask_password, open};
+use crate::startup::{ClientStream, Opening, ask_password, open, turn_away};
 use crate::states::{Databases, Served};
 use crate::upstream::{ConnectError, ConnectLimits, Upstream};
 
@@ -116,9 +117,7 @@ impl Door {
             Ok(Ok(Opening::Session(stream, startup))) => {
                 self.session(stream, startup, address).await;
             }
-            Ok(Ok(Opening::Cancel { process_id, secret })) => {
-                self.sessions.cancel(process_id, &secret);
-            }
+            Ok(Ok(Opening::Cancel(request))) => self.sessions.cancel(&request),
             Ok(Ok(Opening::Nothing(reason))) => self.not_a_client(address, &reason),
             Ok(Err(error)) => self.not_a_client(address, &error.to_string()),
             Err(_) => self.not_a_client(address, "nothing was said in time"),
@@ -136,11 +135,6 @@ impl Door {
         startup: Startup,
         address: SocketAddr,
     ) {
-        if let Some(answer) = negotiation(&startup)
-            && stream.write_all(&answer).await.is_err()
-        {
-            return;
-        }
         let admitted = match self.admit(&mut stream, &startup, address).await {
             Ok(admitted) => admitted,
             Err(refused) => {
@@ -150,12 +144,13 @@ impl Door {
         };
         let Admitted { gate, served, link, greeting: greeted, profile, room: _room } = admitted;
         let (events, incoming) = mpsc::unbounded_channel();
-        let mut secret = [0; 4];
-        (self.random)(&mut secret);
+        let mut key = vec![0; startup.cancel_key_bytes()];
+        (self.random)(&mut key);
+        let key = Secret::new(key);
         let actor = Arc::new(gate.actor().clone());
-        let place = self.sessions.enter(secret, actor, events.clone());
+        let place = self.sessions.enter(key.clone(), actor, events.clone());
         let tls = stream.is_tls();
-        let greeting = greeting(&greeted.parameters, place.process_id, place.secret);
+        let greeting = greeting(&greeted.parameters, place.process_id, &key);
         if stream.write_all(&greeting).await.is_err() || stream.flush().await.is_err() {
             return;
         }
@@ -204,13 +199,8 @@ impl Door {
         refused: Refused,
     ) {
         let Refused { code, reason, hint } = refused;
-        let mut out = BytesMut::new();
-        Message::fatal(code, reason.clone(), hint).put(b'E', &mut out);
-        let told = async {
-            stream.write_all(&out).await?;
-            stream.shutdown().await
-        };
-        let _ = tokio::time::timeout(STARTUP_TIMEOUT, told).await;
+        let message = Message::fatal(code, reason.clone(), hint);
+        let _ = tokio::time::timeout(STARTUP_TIMEOUT, turn_away(stream, &message)).await;
         self.shared.journal.refused(
             (self.shared.clock)(),
             ConnectionRefused {
@@ -494,23 +484,6 @@ pub(crate) fn client_encoding(parameters: &[(String, String)]) -> &str {
     told.map_or("UTF8", |(_, value)| value.as_str())
 }
 
-/// Says which version is spoken, where the client asked for more. Comes before any request for a password.
-fn negotiation(startup: &Startup) -> Option<BytesMut> {
-    if startup.minor == 0 && startup.unknown_options.is_empty() {
-        return None;
-    }
-    let mut out = BytesMut::new();
-    framed(b'v', &mut out, |out| {
-        out.put_i32(3 << 16);
-        out.put_i32(i32::try_from(startup.unknown_options.len()).unwrap_or(0));
-        for option in &startup.unknown_options {
-            out.put_slice(option.as_bytes());
-            out.put_u8(0);
-        }
-    });
-    Some(out)
-}
-
 /// A ParameterStatus message.
 pub(crate) fn put_parameter(name: &str, value: &str, out: &mut BytesMut) {
     framed(b'S', out, |out| {
@@ -522,7 +495,7 @@ pub(crate) fn put_parameter(name: &str, value: &str, out: &mut BytesMut) {
 }
 
 /// Everything from AuthenticationOk to the first ReadyForQuery.
-fn greeting(parameters: &[(String, String)], process_id: i32, secret: [u8; 4]) -> BytesMut {
+fn greeting(parameters: &[(String, String)], process_id: i32, key: &Secret<Vec<u8>>) -> BytesMut {
     let mut out = BytesMut::new();
     framed(b'R', &mut out, |out| out.put_i32(0));
     for (name, value) in parameters {
@@ -530,7 +503,7 @@ fn greeting(parameters: &[(String, String)], process_id: i32, secret: [u8; 4]) -
     }
     framed(b'K', &mut out, |out| {
         out.put_i32(process_id);
-        out.put_slice(&secret);
+        out.put_slice(key.expose());
     });
     framed(b'Z', &mut out, |out| out.put_u8(b'I'));
     out

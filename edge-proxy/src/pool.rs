@@ -132,6 +132,7 @@ struct Shelf {
 /// The connections to one database.
 pub struct Pool {
     connections_max: usize,
+    wait_max: Duration,
     /// Each session with a connection holds one; those who wait are served in their order.
     permits: Arc<Semaphore>,
     shelf: Mutex<Shelf>,
@@ -182,12 +183,18 @@ enum Next {
 }
 
 impl Pool {
-    /// A pool of so many connections; `background` runs what sessions do not wait for.
+    /// A pool of so many connections, for each of which a session waits for `wait_max`; `background` runs what sessions do not wait for.
     #[must_use]
-    pub fn new(connections_max: usize, metrics: Arc<Metrics>, background: Handle) -> Self {
+    pub fn new(
+        connections_max: usize,
+        wait_max: Duration,
+        metrics: Arc<Metrics>,
+        background: Handle,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(connections_max));
         Self {
             connections_max,
+            wait_max,
             permits,
             shelf: Mutex::default(),
             hasher: RandomState::new(),
@@ -236,7 +243,7 @@ impl Pool {
     ) -> Result<Leased, AcquireError<E>> {
         let waiting = Waiting::new(self);
         let permit =
-            tokio::time::timeout(QUEUE_WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await;
+            tokio::time::timeout(self.wait_max, Arc::clone(&self.permits).acquire_owned()).await;
         drop(waiting);
         let Ok(Ok(permit)) = permit else {
             self.metrics.pool_timeouts.add(1);

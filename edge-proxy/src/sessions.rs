@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use writ_edge_core::ApprovalNews;
+use writ_edge_core::startup::CancelRequest;
 use writ_model::config::EdgeConfig;
-use writ_model::{Actor, PrincipalId};
-
-/// The length of a cancel secret, in bytes: what protocol 3.0 has room for.
-const SECRET_BYTES: usize = 4;
+use writ_model::{Actor, PrincipalId, Secret};
 
 /// What reaches a session from outside its two connections.
 #[derive(Debug)]
@@ -37,7 +35,7 @@ pub enum SessionEvent {
 /// How to reach one session.
 #[derive(Clone)]
 struct Reach {
-    secret: [u8; SECRET_BYTES],
+    key: Secret<Vec<u8>>,
     actor: Arc<Actor>,
     events: mpsc::UnboundedSender<SessionEvent>,
 }
@@ -54,8 +52,6 @@ pub struct Place {
     sessions: Arc<Sessions>,
     /// The number that the client gets as its process id.
     pub process_id: i32,
-    /// The secret that the client gets with it.
-    pub secret: [u8; SECRET_BYTES],
 }
 
 impl Drop for Place {
@@ -65,10 +61,10 @@ impl Drop for Place {
 }
 
 impl Sessions {
-    /// Takes a session in. `secret` must come from a secure source of randomness.
+    /// Takes a session in. `key` lets its client cancel, and must come from a secure source of randomness.
     pub fn enter(
         self: &Arc<Self>,
-        secret: [u8; SECRET_BYTES],
+        key: Secret<Vec<u8>>,
         actor: Arc<Actor>,
         events: mpsc::UnboundedSender<SessionEvent>,
     ) -> Place {
@@ -79,14 +75,16 @@ impl Sessions {
                 break id;
             }
         };
-        open.insert(process_id, Reach { secret, actor, events });
-        Place { sessions: Arc::clone(self), process_id, secret }
+        open.insert(process_id, Reach { key, actor, events });
+        Place { sessions: Arc::clone(self), process_id }
     }
 
     /// Cancels what the session with this key runs. A wrong key does nothing, and nobody is told.
-    pub fn cancel(&self, process_id: i32, secret: &[u8]) {
-        let Some(reach) = self.open.lock().get(&process_id).cloned() else { return };
-        if aws_lc_rs::constant_time::verify_slices_are_equal(&reach.secret, secret).is_ok() {
+    pub fn cancel(&self, request: &CancelRequest) {
+        let Some(reach) = self.open.lock().get(&request.process_id).cloned() else { return };
+        // In constant time, and as a whole: the beginning of a key is none.
+        let (key, given) = (reach.key.expose(), request.key.expose());
+        if aws_lc_rs::constant_time::verify_slices_are_equal(key, given).is_ok() {
             let _ = reach.events.send(SessionEvent::Cancel);
         }
     }
@@ -127,6 +125,45 @@ mod tests {
 
     use super::*;
 
+    fn key(bytes: &[u8]) -> Secret<Vec<u8>> {
+        Secret::new(bytes.to_vec())
+    }
+
+    #[test]
+    fn only_the_whole_key_of_the_session_cancels() {
+        let sessions = Arc::new(Sessions::default());
+        let principal = Principal {
+            id: "user:ada".parse().expect("an id"),
+            display_name: "ada".to_owned(),
+            groups: [].into(),
+            on_behalf_of: None,
+            disabled: false,
+        };
+        let config = EdgeConfig {
+            principals: [(principal.id.clone(), principal)].into(),
+            ..EdgeConfig::default()
+        };
+        let actor = config.actor(&"user:ada".parse().expect("an id")).expect("an actor");
+        let long: Vec<u8> = (0..32).collect();
+        for own in [&long[..], &long[..4]] {
+            let (events, mut incoming) = mpsc::unbounded_channel();
+            let place = sessions.enter(key(own), Arc::new(actor.clone()), events);
+            let mut cancels = |process_id, given: &[u8]| {
+                sessions.cancel(&CancelRequest { process_id, key: key(given) });
+                incoming.try_recv().is_ok()
+            };
+            let mut last_differs = own.to_vec();
+            *last_differs.last_mut().expect("a byte") ^= 1;
+            let too_long = [own, &[0]].concat();
+            for wrong in [&own[..own.len() - 1], &own[..3], &last_differs, &too_long, &[]] {
+                assert!(!cancels(place.process_id, wrong), "{wrong:?} of {own:?}");
+            }
+            assert_eq!(cancels(place.process_id, &long[..4]), own.len() == 4, "the beginning");
+            assert!(!cancels(place.process_id + 1, own), "another session");
+            assert!(cancels(place.process_id, own), "control");
+        }
+    }
+
     #[test]
     fn a_configuration_ends_the_sessions_of_those_whom_it_lets_in_no_more() {
         let principal = |id: &str, disabled| Principal {
@@ -145,7 +182,7 @@ mod tests {
         let enter = |id: &str| {
             let (events, incoming) = mpsc::unbounded_channel();
             let actor = config(false).actor(&id.parse().expect("an id")).expect("an actor");
-            (sessions.enter([0; SECRET_BYTES], Arc::new(actor), events), incoming)
+            (sessions.enter(key(&[0; 4]), Arc::new(actor), events), incoming)
         };
         let (_ada, mut of_ada) = enter("user:ada");
         let (_dana, mut of_dana) = enter("user:dana");

@@ -1,151 +1,129 @@
-//! The first bytes of a client: TLS or not, who it says it is, what it wants; bounded in size and time.
+//! The first bytes of a client: reads and answers what `writ_edge_core::startup` decides; and TLS with clients.
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use writ_edge_core::startup::{
+    ALPN, CancelRequest, ENCRYPTION_DECLINED, Next, Preamble, Startup, TLS_ACCEPTED, is_alpn_ours,
+    is_direct_tls,
+};
+use writ_edge_core::write::Message;
 
 use crate::stream::MaybeTls;
 
-/// The largest start-up packet, in bytes, as the server itself has it.
-pub const STARTUP_BYTES_MAX: usize = 10_000;
+#[cfg(test)]
+mod tests;
+
 /// The largest answer to a request for a password, in bytes.
 const PASSWORD_BYTES_MAX: usize = 8 * 1024;
-
-const PROTOCOL_3: u32 = 3;
-const CANCEL: u32 = 80_877_102;
-const SSL: u32 = 80_877_103;
-const GSS: u32 = 80_877_104;
-/// The first byte of a TLS record: a client that starts TLS without asking.
-const TLS_RECORD: u8 = 0x16;
+/// How much of what a client that is turned away still sends is read, in bytes.
+const LEFTOVER_BYTES_MAX: u64 = 64 * 1024;
+/// How long it has to send that, and to close.
+const LEFTOVER_WAIT: Duration = Duration::from_secs(1);
 
 /// A client's connection; plain only where the configuration allows it.
 pub type ClientStream = MaybeTls<TlsStream<TcpStream>>;
 
 /// What a new connection turned out to be.
 pub enum Opening {
-    /// A session is wanted.
+    /// A session is wanted; its protocol is negotiated.
     Session(ClientStream, Startup),
     /// A statement of another session is to be cancelled.
-    Cancel {
-        /// The session's number, as BackendKeyData told it.
-        process_id: i32,
-        /// Its secret.
-        secret: Vec<u8>,
-    },
-    /// It is no PostgreSQL client, or it went away.
+    Cancel(CancelRequest),
+    /// It is no PostgreSQL client, it was turned away, or it went away.
     Nothing(String),
 }
 
-/// A StartupMessage's parameters.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Startup {
-    /// Name and value, in the client's order.
-    pub parameters: Vec<(String, String)>,
-    /// The minor protocol version asked for; 0 is what is spoken.
-    pub minor: u16,
-    /// Options of the protocol (`_pq_.…`) that are not known here.
-    pub unknown_options: Vec<String>,
-}
-
-impl Startup {
-    /// The value of a parameter.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// Reads up to the StartupMessage. The caller bounds the time.
-pub async fn open(mut tcp: TcpStream, tls: &TlsAcceptor) -> io::Result<Opening> {
+/// Reads up to the StartupMessage, and answers everything before it. The caller bounds the time.
+pub async fn open(tcp: TcpStream, tls: &TlsAcceptor) -> io::Result<Opening> {
     let mut first = [0];
     if tcp.peek(&mut first).await? == 0 {
         return Ok(Opening::Nothing("closed without a word".into()));
     }
-    if first == [TLS_RECORD] {
-        let stream = ClientStream::Tls(Box::new(tls.accept(tcp).await?));
-        return startup(stream).await;
+    let [first] = first;
+    let direct_tls = is_direct_tls(first);
+    let mut stream = ClientStream::Plain(tcp);
+    if direct_tls {
+        stream = shake_hands(stream, tls).await?;
+        if !is_alpn_ours(stream.alpn()) {
+            // Closed either way; the client may have gone before it could be told.
+            let _ = stream.shutdown().await;
+            return Ok(Opening::Nothing("TLS at once, and not for PostgreSQL by ALPN".into()));
+        }
     }
+    let mut preamble = Preamble::new(direct_tls);
     loop {
-        // Exactly one packet is read: what a client sends before TLS is never taken for what came over it.
-        let packet = match packet(&mut tcp).await? {
-            Ok(packet) => packet,
-            Err(reason) => return Ok(Opening::Nothing(reason)),
-        };
-        match packet.code {
-            SSL if packet.body.is_empty() => {
-                tcp.write_all(b"S").await?;
-                let stream = ClientStream::Tls(Box::new(tls.accept(tcp).await?));
-                return startup(stream).await;
+        match receive(&mut stream, &mut preamble).await? {
+            // `receive` has read all that it was to read.
+            Next::Read(_) => {}
+            Next::StartTls => {
+                send(&mut stream, TLS_ACCEPTED).await?;
+                stream = shake_hands(stream, tls).await?;
             }
-            GSS if packet.body.is_empty() => tcp.write_all(b"N").await?,
-            _ => return Ok(interpret(ClientStream::Plain(tcp), &packet)),
+            Next::Decline => send(&mut stream, ENCRYPTION_DECLINED).await?,
+            Next::Session(startup) => {
+                if let Some(negotiation) = startup.negotiation() {
+                    send(&mut stream, &negotiation).await?;
+                }
+                return Ok(Opening::Session(stream, startup));
+            }
+            Next::Cancel(request) => return Ok(Opening::Cancel(request)),
+            Next::Refuse(message) => {
+                turn_away(&mut stream, &message).await?;
+                return Ok(Opening::Nothing(message.message));
+            }
+            Next::Close(reason) => return Ok(Opening::Nothing(reason)),
         }
     }
 }
 
-async fn startup(mut stream: ClientStream) -> io::Result<Opening> {
-    Ok(match packet(&mut stream).await? {
-        Ok(packet) => interpret(stream, &packet),
-        Err(reason) => Opening::Nothing(reason),
-    })
-}
-
-struct Packet {
-    code: u32,
-    body: Vec<u8>,
-}
-
-async fn packet(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Result<Packet, String>> {
-    let length = stream.read_i32().await?;
-    let length = match usize::try_from(length) {
-        Ok(length) if (8..=STARTUP_BYTES_MAX).contains(&length) => length,
-        _ => return Ok(Err(format!("a start-up packet of {length} bytes"))),
-    };
-    let code = stream.read_u32().await?;
-    let mut body = vec![0; length - 8];
-    stream.read_exact(&mut body).await?;
-    Ok(Ok(Packet { code, body }))
-}
-
-fn interpret(stream: ClientStream, packet: &Packet) -> Opening {
-    if packet.code == CANCEL {
-        let Some((id, secret)) = packet.body.split_first_chunk::<4>() else {
-            return Opening::Nothing("a cancel request without a key".into());
-        };
-        return Opening::Cancel { process_id: i32::from_be_bytes(*id), secret: secret.to_vec() };
-    }
-    if packet.code >> 16 != PROTOCOL_3 {
-        return Opening::Nothing(format!("protocol version {}", packet.code >> 16));
-    }
-    match parameters(&packet.body) {
-        Some(mut startup) => {
-            startup.minor = u16::try_from(packet.code & 0xffff).unwrap_or(u16::MAX);
-            Opening::Session(stream, startup)
-        }
-        None => Opening::Nothing("a malformed start-up packet".into()),
-    }
-}
-
-fn parameters(body: &[u8]) -> Option<Startup> {
-    let mut rest = body;
-    let mut startup = Startup::default();
+/// Reads one packet, and not one byte beyond it.
+async fn receive(stream: &mut ClientStream, preamble: &mut Preamble) -> io::Result<Next> {
+    let mut received = Vec::new();
     loop {
-        let name = writ_edge_core::frame::take_cstr(&mut rest)?;
-        if name.is_empty() {
-            return rest.is_empty().then_some(startup);
+        let count = match preamble.next(&received) {
+            Next::Read(count) => count,
+            next => return Ok(next),
+        };
+        let whole = received.len() + count;
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        (&mut *stream).take(count).read_to_end(&mut received).await?;
+        if received.len() < whole {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let value = writ_edge_core::frame::take_cstr(&mut rest)?;
-        let name = std::str::from_utf8(name).ok()?.to_owned();
-        if name.starts_with("_pq_.") {
-            startup.unknown_options.push(name);
-            continue;
-        }
-        startup.parameters.push((name, std::str::from_utf8(value).ok()?.to_owned()));
     }
+}
+
+async fn send(stream: &mut ClientStream, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+async fn shake_hands(stream: ClientStream, tls: &TlsAcceptor) -> io::Result<ClientStream> {
+    match stream {
+        ClientStream::Plain(tcp) => Ok(ClientStream::Tls(Box::new(tls.accept(tcp).await?))),
+        ClientStream::Tls(_) => Err(io::Error::other("TLS inside TLS")),
+    }
+}
+
+/// Says why, and closes. What the client still sends is read for a while: a connection that is closed with unread bytes
+/// is reset, and the reason with it.
+pub async fn turn_away(stream: &mut ClientStream, message: &Message) -> io::Result<()> {
+    let mut out = BytesMut::new();
+    message.put(b'E', &mut out);
+    send(stream, &out).await?;
+    stream.shutdown().await?;
+    let mut nothing = tokio::io::sink();
+    let mut leftover = stream.take(LEFTOVER_BYTES_MAX);
+    let read = tokio::io::copy(&mut leftover, &mut nothing);
+    let _ = tokio::time::timeout(LEFTOVER_WAIT, read).await;
+    Ok(())
 }
 
 /// Asks for the token as a password. `None`: the client sent something else.
@@ -178,7 +156,7 @@ pub fn acceptor(
         .map_err(|e| e.to_string())?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -232,19 +210,4 @@ fn certified(
     let key =
         rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| e.to_string())?;
     Ok(rustls::sign::CertifiedKey::new(chain, key))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_end_where_the_packet_ends() {
-        let startup = parameters(b"user\0dana\0database\0shop\0\0").expect("parameters");
-        assert_eq!(startup.get("database"), Some("shop"));
-        assert_eq!(parameters(b"user\0dana\0\0extra"), None);
-        assert_eq!(parameters(b"user\0dana"), None);
-        let startup = parameters(b"_pq_.x\01\0\0").expect("parameters");
-        assert_eq!(startup.unknown_options, ["_pq_.x"]);
-    }
 }

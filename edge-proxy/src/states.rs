@@ -22,7 +22,7 @@ use writ_policy::Policies;
 
 use crate::database::{Classifier, DatabaseView, DatabaseWatch};
 use crate::metrics::Metrics;
-use crate::pool::Pool;
+use crate::pool::{Pool, QUEUE_WAIT_MAX};
 
 /// How long a client waits for a database whose catalog has not been read yet.
 pub const CATALOG_WAIT: Duration = Duration::from_secs(5);
@@ -141,7 +141,8 @@ impl Databases {
 
     fn serve(&self, database: Database) -> Arc<Served> {
         let pool = crate::pool::connections_max(&database)
-            .map(|max| Pool::new(max, Arc::clone(&self.metrics), self.background.clone()));
+            .map(|max| (max, Arc::clone(&self.metrics), self.background.clone()))
+            .map(|(max, metrics, background)| Pool::new(max, QUEUE_WAIT_MAX, metrics, background));
         let served = Arc::new(Served {
             pool: pool.map(Arc::new),
             watch: DatabaseWatch::start(database.clone(), Arc::clone(&self.classify)),

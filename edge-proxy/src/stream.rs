@@ -24,6 +24,17 @@ impl<T> MaybeTls<T> {
     }
 }
 
+impl MaybeTls<tokio_rustls::server::TlsStream<TcpStream>> {
+    /// The protocol that client and edge agreed on in the handshake.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for MaybeTls<T> {
     fn poll_read(
         self: Pin<&mut Self>,

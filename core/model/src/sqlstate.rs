@@ -20,6 +20,8 @@ pub const UNAVAILABLE: SqlState = SqlState("58000");
 pub const AUTHENTICATION: SqlState = SqlState("28000");
 /// The token or password is wrong.
 pub const BAD_PASSWORD: SqlState = SqlState("28P01");
+/// The client asked for something that is not there, such as another version of the protocol.
+pub const NOT_SUPPORTED: SqlState = SqlState("0A000");
 /// The client broke the protocol.
 pub const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
 /// The named database does not exist behind this edge.

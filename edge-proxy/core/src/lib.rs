@@ -8,8 +8,10 @@ pub mod gate;
 pub mod ledger;
 pub mod outbox;
 pub mod policy_gate;
+pub mod scram;
 pub mod screen;
 pub mod session;
+pub mod startup;
 pub mod write;
 
 pub use gate::{Gate, Ruling, SessionNames, Stamp};

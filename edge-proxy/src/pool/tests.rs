@@ -6,7 +6,11 @@ use super::*;
 use crate::upstream::testing::{Postgres, one};
 
 fn pool(max: usize) -> Arc<Pool> {
-    Arc::new(Pool::new(max, Arc::default(), Handle::current()))
+    pool_waiting(max, QUEUE_WAIT_MAX)
+}
+
+fn pool_waiting(max: usize, wait_max: Duration) -> Arc<Pool> {
+    Arc::new(Pool::new(max, wait_max, Arc::default(), Handle::current()))
 }
 
 fn key(pool: &Pool, principal: &str) -> Key {
@@ -71,8 +75,8 @@ async fn who_waits_is_told_in_time() {
     assert!(pool.is_contended());
     pool.put(&key, only);
     assert!(waiting.await.expect("no panic"), "the connection that was given back");
-    let _held = pool.take(&key).expect("free again");
-    tokio::time::pause();
+    let pool = pool_waiting(1, Duration::from_millis(1));
+    let _held = leased(&pool, &server, &key).await;
     let refused = acquire(&pool, &server, &key).await;
     assert!(matches!(refused, Err(AcquireError::Busy)));
     assert_eq!((pool.metrics.pool_timeouts.get(), pool.metrics.pool_waiting.get()), (1, 0));

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use writ_edge_core::startup::CANCEL_KEY_BYTES;
 use writ_model::config::Database;
 
 pub use error::{ConnectError, QueryError, ServerError};
@@ -26,7 +27,9 @@ pub use stream::UpstreamStream;
 
 use frames::{Message, ReadError, cstr};
 
-/// Protocol 3.0, which every supported server speaks.
+/// Protocol 3.0, which every supported server speaks, and every pooler in front of one. All that 3.2 adds is longer keys
+/// for cancelling, and libpq does not ask for it unless it is told to: some poolers close the connection instead of
+/// negotiating.
 const PROTOCOL_VERSION: i32 = 196_608;
 /// The request code of a CancelRequest.
 const CANCEL_CODE: i32 = 80_877_102;
@@ -148,9 +151,11 @@ async fn log_in(
         match tag {
             b'Z' => return Ok(upstream),
             b'K' => {
-                let (id, key) = body
-                    .split_first_chunk::<4>()
-                    .ok_or_else(|| ConnectError::Protocol("BackendKeyData is short".to_owned()))?;
+                let key = body.split_first_chunk::<4>();
+                let key = key.filter(|(_, key)| CANCEL_KEY_BYTES.contains(&key.len()));
+                let (id, key) = key.ok_or_else(|| {
+                    ConnectError::Protocol("BackendKeyData has no key that can be".to_owned())
+                })?;
                 upstream.process_id = i32::from_be_bytes(*id);
                 upstream.secret_key = key.to_vec();
             }

@@ -171,13 +171,16 @@ async fn queries_keep_rows_errors_and_parameters_apart() {
     assert!(!error.connection_is_usable(), "{error}");
 }
 
+/// How much a [`liar`] hears at once, in bytes.
+const LIAR_HEARS_BYTES: usize = 1_024;
+
 /// A server that says `script` piece by piece, each after one read; yields what it heard.
 async fn liar(script: &'static [&'static [u8]]) -> (Database, tokio::task::JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let heard = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a client");
-        let mut heard = Vec::new();
+        let mut heard = Vec::with_capacity(LIAR_HEARS_BYTES);
         for piece in script {
             let _ = stream.read_buf(&mut heard).await;
             let _ = stream.write_all(piece).await;
@@ -208,6 +211,35 @@ async fn servers_that_lie_get_no_login() {
     database.tls = UpstreamTls::Require;
     assert!(matches!(fails(&database).await, ConnectError::Tls { .. }));
     assert_eq!(heard.await.expect("heard").len(), 8);
+}
+
+/// A login without a password, whose BackendKeyData has a key of so many bytes.
+fn greets_with_key(length: usize) -> &'static [&'static [u8]] {
+    let size = u32::try_from(8 + length).expect("a length").to_be_bytes();
+    let key = [b"R\0\0\0\x08\0\0\0\0K", &size[..], b"\0\0\0\x2a", &vec![7; length]].concat();
+    let greeting = [&key[..], b"Z\0\0\0\x05I"].concat();
+    Box::leak(Box::new([&*Box::leak(greeting.into_boxed_slice())]))
+}
+
+#[tokio::test]
+async fn startup_takes_cancel_keys_of_any_length_that_the_protocol_has() {
+    for length in [4, 32, 255, 256] {
+        let (database, _) = liar(greets_with_key(length)).await;
+        let upstream = try_connect(&database).await.expect("connected");
+        assert_eq!((upstream.process_id, upstream.secret_key.len()), (42, length));
+        // It goes back as it came.
+        let (database, heard) = liar(&[b""]).await;
+        cancel(&database, 42, &upstream.secret_key).await.expect("asked");
+        let heard = heard.await.expect("heard");
+        let head = [&u32::try_from(12 + length).expect("a length").to_be_bytes()[..]];
+        let expected = [head[0], b"\x04\xd2\x16\x2e\0\0\0\x2a", &vec![7; length]].concat();
+        assert_eq!(heard, expected);
+    }
+    for length in [0, 3, 257, 1_000] {
+        let (database, _) = liar(greets_with_key(length)).await;
+        let error = fails(&database).await;
+        assert!(matches!(&error, ConnectError::Protocol(_)), "{length}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -94,13 +94,13 @@ fn lineage_of_common_statements() {
 
 #[test]
 fn settings_are_named() {
-    let analysis = analysis("SET TimeZone = 'x'; SELECT set_config('Search_Path', '', true)");
-    let settings: Vec<_> = analysis.facts().settings.iter().map(String::as_str).collect();
-    assert_eq!(settings, ["search_path", "timezone"]);
-    let analysis =
-        analysis("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET TRANSACTION READ ONLY");
-    let settings: Vec<_> = analysis.facts().settings.iter().map(String::as_str).collect();
-    assert_eq!(settings, ["default_transaction_read_only"]);
+    let settings =
+        |text: &str| -> Vec<_> { analysis(text).facts().settings.iter().cloned().collect() };
+    let found = settings("SET TimeZone = 'x'; SELECT set_config('Search_Path', '', true)");
+    assert_eq!(found, ["search_path", "timezone"]);
+    let found =
+        settings("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET TRANSACTION READ ONLY");
+    assert_eq!(found, ["default_transaction_read_only"]);
 }
 
 #[test]
