@@ -39,6 +39,11 @@ impl<G: Gate> Session<G> {
                 }
                 Scan::Frame(header) => header,
             };
+            if self.pending.is_empty() && !matches!(header.tag, b'N' | b'A' | b'S' | b'E' | b'Z') {
+                // E3: whatever it answers, nothing is known of how it is to be shown.
+                fault = Some("an answer that nothing asked for");
+                break;
+            }
             let screen = self.screened_now(header.tag);
             if screen.is_some() {
                 self.pass(input, from, used, cx);
