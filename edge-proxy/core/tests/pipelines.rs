@@ -151,3 +151,19 @@ fn a_portal_is_fetched_in_parts_across_flushes() {
     rig.client(&sync()).server(&ready(b'I'));
     assert_eq!(rig.journal.lines.iter().filter(|l| l.starts_with("intent")).count(), 4);
 }
+
+#[test]
+fn what_nothing_asked_for_is_not_shown() {
+    for reply in
+        [frame(b'T', b"\0\0"), frame(b'D', b"\0\0"), frame(b'd', b"1\n"), frame(b'V', b"x")]
+    {
+        let mut rig = Rig::new();
+        let notice = frame(b'N', b"SNOTICE\0Mhello\0\0");
+        rig.server(&notice);
+        assert_eq!(rig.to_client(), notice, "control: what comes at any time passes");
+        rig.server_part(&reply);
+        let seen = rig.to_client();
+        assert_eq!(tags(&seen), "E");
+        assert_eq!(field(&seen, b'C').as_deref(), Some("08P01"));
+    }
+}

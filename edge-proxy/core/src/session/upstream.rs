@@ -34,13 +34,13 @@ impl<G: Gate> Session<G> {
                 from = used;
                 continue;
             }
-            let header = match frame::scan(rest) {
-                Scan::Incomplete => break,
-                Scan::Malformed(_) => {
-                    fault = Some("a malformed message");
+            let header = match self.next_header(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => break,
+                Err(what) => {
+                    fault = Some(what);
                     break;
                 }
-                Scan::Frame(header) => header,
             };
             let screen = self.screened_now(header.tag);
             if screen.is_some() {
@@ -84,6 +84,22 @@ impl<G: Gate> Session<G> {
         self.pass(input, from, used, cx);
         self.passed(fault, cx);
         used
+    }
+
+    /// The next message's header; `None`: not there yet. An error says what nothing can be made of.
+    fn next_header(&self, rest: &[u8]) -> Result<Option<Header>, &'static str> {
+        match frame::scan(rest) {
+            Scan::Incomplete => Ok(None),
+            Scan::Malformed(_) => Err("a malformed message"),
+            // E3: whatever it answers, nothing is known of how it is to be shown.
+            Scan::Frame(header)
+                if self.pending.is_empty()
+                    && !matches!(header.tag, b'N' | b'A' | b'S' | b'E' | b'Z') =>
+            {
+                Err("an answer that nothing asked for")
+            }
+            Scan::Frame(header) => Ok(Some(header)),
+        }
     }
 
     /// All that came was dealt with, up to what nothing can be made of.

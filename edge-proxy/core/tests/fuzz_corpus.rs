@@ -1,0 +1,120 @@
+//! What the fuzzers have kept, replayed without them: every input that reached something new, and every find. Beside it a
+//! short fuzz without a fuzzer: mutants of those inputs, for `WRIT_FUZZ_SECONDS` each target, from `WRIT_FUZZ_SEED`.
+
+mod fuzzing;
+mod gates;
+mod support;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// For how long mutants of one target's inputs are tried where nothing else is said, in seconds.
+const SECONDS: u64 = 3;
+/// The longest mutant, in bytes.
+const MUTANT_BYTES_MAX: usize = 512;
+/// The most changes to one input.
+const CHANGES_MAX: usize = 6;
+
+fn target(name: &str) -> fn(&[u8]) {
+    let known = fuzzing::TARGETS.into_iter().find(|(known, _)| *known == name);
+    known.expect("a target").1
+}
+
+fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let mut inputs: Vec<_> = fs::read_dir(&folder)
+        .expect("a corpus")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (path.display().to_string(), fs::read(&path).expect("an input")))
+        .collect();
+    inputs.sort();
+    assert!(!inputs.is_empty(), "{} is empty", folder.display());
+    inputs
+}
+
+/// Runs one input, and says which it was where it fails.
+fn run(target: fn(&[u8]), what: &str, input: &[u8]) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
+        println!("{what}, to be kept in fuzz/corpus: printf '{}'", printable(input));
+        resume_unwind(panic);
+    }
+}
+
+fn printable(input: &[u8]) -> String {
+    input.iter().map(|byte| format!("\\{byte:03o}")).collect()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, count: usize) -> usize {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).expect("31 bits") % count
+    }
+
+    fn mutant(&mut self, inputs: &[(String, Vec<u8>)]) -> Vec<u8> {
+        let mut input = inputs[self.below(inputs.len())].1.clone();
+        for _ in 0..=self.below(CHANGES_MAX) {
+            let at = self.below(input.len() + 1);
+            let byte = u8::try_from(self.below(256)).expect("a byte");
+            match self.below(5) {
+                0 => input.insert(at, byte),
+                1 if at < input.len() => drop(input.remove(at)),
+                2 if at < input.len() => input[at] = byte,
+                3 if at < input.len() => input[at] ^= 1 << (byte % 8),
+                _ => {
+                    let other = &inputs[self.below(inputs.len())].1;
+                    let from = self.below(other.len() + 1);
+                    input.truncate(at);
+                    input.extend_from_slice(&other[from..]);
+                }
+            }
+        }
+        input.truncate(MUTANT_BYTES_MAX);
+        input
+    }
+}
+
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
+fn replay(name: &str) {
+    let (target, inputs) = (target(name), corpus(name));
+    for (path, input) in &inputs {
+        run(target, path, input);
+    }
+    let seed = variable("WRIT_FUZZ_SEED", 0x5eed);
+    let time = Duration::from_secs(variable("WRIT_FUZZ_SECONDS", SECONDS));
+    let (mut random, start, mut count) = (Random(seed.max(1)), Instant::now(), 0_u64);
+    while start.elapsed() < time {
+        count += 1;
+        run(target, &format!("mutant {count} of {name}"), &random.mutant(&inputs));
+    }
+    println!("{name}: {} inputs, {count} mutants", inputs.len());
+}
+
+#[test]
+fn frames() {
+    replay("frames");
+}
+
+#[test]
+fn results() {
+    replay("results");
+}
+
+#[test]
+fn session() {
+    replay("session");
+}
+
+#[test]
+fn statements() {
+    replay("statements");
+}

@@ -1,0 +1,19 @@
+//! What is fuzzed: one function for each target, which takes any bytes and panics where an invariant does not hold. The
+//! fuzzers (edge-proxy/core/fuzz) look for bytes that break one; `fuzz_corpus.rs` replays what they have kept.
+#![allow(dead_code, unreachable_pub)]
+
+mod choices;
+mod frames;
+mod results;
+mod session;
+mod statements;
+mod wire;
+
+pub use frames::frames;
+pub use results::results;
+pub use session::session;
+pub use statements::statements;
+
+/// The targets by name.
+pub const TARGETS: [(&str, fn(&[u8])); 4] =
+    [("frames", frames), ("results", results), ("session", session), ("statements", statements)];
