@@ -18,6 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg2
 
+import clients_matrix
+import clients_tools
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = os.path.join(HERE, "clients.d")
 WRIT, TOOLS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
@@ -353,9 +356,14 @@ def split_dump(text):
     return [s.strip() + ";" for s in "\n".join(lines).split(";\n")]
 
 
+MATRIX = clients_matrix.Matrix(url, TOOLS, DIR, ENV)
+CHECKS.extend(clients_matrix.checks(MATRIX))
+CHECKS.extend(clients_tools.checks(run, url, same, execute, definitions, DIR))
+
+
 def free_port_base():
     import socket
-    for base in range(18400, 30000, 10):
+    for base in range(int(os.environ.get("CLIENTS_PORTS", "18400")), 32000, 10):
         sockets = []
         try:
             for offset in range(8):
@@ -393,7 +401,7 @@ def main():
     failed = 0
     print(f"{'tool':<32} {'result':<9} notes", flush=True)
     for f in CHECKS:
-        if only and f.__name__ not in only.split(","):
+        if only and not any(f.__name__.startswith(name) for name in only.split(",")):
             continue
         before = approver.count
         try:
@@ -406,6 +414,10 @@ def main():
             execute("DIRECT", "DROP SCHEMA IF EXISTS mig CASCADE")
             print(f"{f.__name__.replace('_', ' '):<32} {'DIFFERENT':<9} {error}", flush=True)
     approver.done.set()
+    report = os.environ.get("CLIENTS_REPORT")
+    if report:
+        with open(report, "w", encoding="utf-8") as file:
+            file.write(MATRIX.report())
     return failed
 
 
