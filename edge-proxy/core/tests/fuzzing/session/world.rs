@@ -174,6 +174,7 @@ impl World {
             Effect::Estimate { text, .. } => todo.estimates.push(text),
             Effect::CancelUpstream => todo.cancels += 1,
             Effect::RefreshDatabase => todo.refreshes += 1,
+            Effect::Acquire => unreachable!("the session has a connection of its own"),
             Effect::End(_) => self.checks.ended(),
         }
     }
