@@ -31,8 +31,10 @@ use crate::upstream::UpstreamStream;
 
 /// How many bytes may wait for a side before the other is not read any more.
 const BACKLOG_BYTES_MAX: usize = 256 * 1024;
-/// The first size of a read, in bytes; grows where reads fill it.
+/// The first size of a read, in bytes; grows where reads fill it, and shrinks where they bring little.
 const READ_BYTES_MIN: usize = 4 * 1024;
+/// Buffers that are larger, in bytes, are kept while they are empty: bulk data is on its way.
+const KEPT_BYTES_MIN: usize = 16 * 1024;
 /// The largest size of a read, in bytes.
 const READ_BYTES_MAX: usize = 128 * 1024;
 /// How long the last bytes to either side may take.
@@ -452,7 +454,7 @@ fn poll_io(
             Poll::Pending => {}
         }
     }
-    if let Some(upstream) = upstream
+    if let Some(upstream) = &mut upstream
         && !upstream.eof
         && outbox.to_client.len() < BACKLOG_BYTES_MAX
     {
@@ -462,7 +464,24 @@ fn poll_io(
             Poll::Pending => {}
         }
     }
-    if read { Poll::Ready(Ok(())) } else { Poll::Pending }
+    if read {
+        return Poll::Ready(Ok(()));
+    }
+    // Most sessions are idle most of the time: they keep no room for what may come.
+    give_back(&mut client.inbox);
+    if let Some(upstream) = upstream {
+        give_back(&mut upstream.inbox);
+    }
+    give_back(&mut outbox.to_client);
+    give_back(outbox.to_upstream());
+    Poll::Pending
+}
+
+/// Frees the room of an empty buffer, where it is soon had again.
+fn give_back(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() <= KEPT_BYTES_MIN {
+        *buffer = BytesMut::new();
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
@@ -525,6 +544,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
                 self.grow_by(count);
                 if count == room {
                     self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+                } else if count < room / 4 {
+                    self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
                 }
                 Poll::Ready(Ok(()))
             }
