@@ -24,7 +24,7 @@ use crate::connection::{self, Link, Parts, Shared, Sharing, Side};
 use crate::mask_key::MaskKey;
 use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
 use crate::sessions::Sessions;
-use crate::startup::{ClientStream, Opening, ask_password, open, turn_away};
+use crate::startup::{ClientStream, Opening, ask_password, open, part, turn_away};
 use crate::states::{Databases, Served};
 use crate::upstream::{ConnectError, ConnectLimits, Upstream};
 
@@ -117,7 +117,10 @@ impl Door {
             Ok(Ok(Opening::Session(stream, startup))) => {
                 self.session(stream, startup, address).await;
             }
-            Ok(Ok(Opening::Cancel(request))) => self.sessions.cancel(&request),
+            Ok(Ok(Opening::Cancel(stream, request))) => {
+                self.sessions.cancel(&request);
+                part(stream).await;
+            }
             Ok(Ok(Opening::Nothing(reason))) => self.not_a_client(address, &reason),
             Ok(Err(error)) => self.not_a_client(address, &error.to_string()),
             Err(_) => self.not_a_client(address, "nothing was said in time"),

@@ -34,8 +34,8 @@ pub type ClientStream = MaybeTls<TlsStream<TcpStream>>;
 pub enum Opening {
     /// A session is wanted; its protocol is negotiated.
     Session(ClientStream, Startup),
-    /// A statement of another session is to be cancelled.
-    Cancel(CancelRequest),
+    /// A statement of another session is to be cancelled; then [`part`] tells the client that it was.
+    Cancel(ClientStream, CancelRequest),
     /// It is no PostgreSQL client, it was turned away, or it went away.
     Nothing(String),
 }
@@ -73,7 +73,7 @@ pub async fn open(tcp: TcpStream, tls: &TlsAcceptor) -> io::Result<Opening> {
                 }
                 return Ok(Opening::Session(stream, startup));
             }
-            Next::Cancel(request) => return Ok(Opening::Cancel(request)),
+            Next::Cancel(request) => return Ok(Opening::Cancel(stream, request)),
             Next::Refuse(message) => {
                 turn_away(&mut stream, &message).await?;
                 return Ok(Opening::Nothing(message.message));
@@ -124,6 +124,12 @@ pub async fn turn_away(stream: &mut ClientStream, message: &Message) -> io::Resu
     let read = tokio::io::copy(&mut leftover, &mut nothing);
     let _ = tokio::time::timeout(LEFTOVER_WAIT, read).await;
     Ok(())
+}
+
+/// Ends a connection that has nothing more to say, TLS first: libpq reports a connection that just breaks off.
+pub async fn part(mut stream: ClientStream) {
+    // Whether the client is still there to hear it does not matter any more.
+    let _ = tokio::time::timeout(LEFTOVER_WAIT, stream.shutdown()).await;
 }
 
 /// Asks for the token as a password. `None`: the client sent something else.

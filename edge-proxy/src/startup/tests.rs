@@ -94,13 +94,13 @@ impl Edge {
     async fn session(self) -> (ClientStream, Startup) {
         match self.opened().await.expect("opened") {
             Opening::Session(stream, startup) => (stream, startup),
-            Opening::Cancel(_) => panic!("a cancel request"),
+            Opening::Cancel(..) => panic!("a cancel request"),
             Opening::Nothing(reason) => panic!("{reason}"),
         }
     }
 
     async fn is_nothing(self) -> bool {
-        !matches!(self.opened().await, Ok(Opening::Session(..) | Opening::Cancel(_)))
+        !matches!(self.opened().await, Ok(Opening::Session(..) | Opening::Cancel(..)))
     }
 }
 
@@ -238,10 +238,30 @@ async fn cancel_requests_bring_keys_of_both_lengths() {
         let key = [&[0, 0, 0, 7], &vec![9; length][..]].concat();
         let mut tcp = edge.tcp().await;
         tcp.write_all(&packet(1_234, 5_678, &key)).await.expect("sent");
-        let Opening::Cancel(request) = edge.opened().await.expect("opened") else {
+        let Opening::Cancel(_, request) = edge.opened().await.expect("opened") else {
             panic!("no cancel request");
         };
         assert_eq!((request.process_id, request.key.expose().len()), (7, length));
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_request_over_tls_is_not_broken_off() {
+    for said in [true, false] {
+        let edge = Edge::start().await;
+        let mut client = edge.asked_tls(&[]).await.expect("TLS");
+        client.write_all(&packet(1_234, 5_678, &[0, 0, 0, 7, 9, 9, 9, 9])).await.expect("sent");
+        let Opening::Cancel(stream, _) = edge.opened().await.expect("opened") else {
+            panic!("no cancel request");
+        };
+        if said {
+            part(stream).await;
+        } else {
+            drop(stream);
+        }
+        let end = client.read(&mut [0; 1]).await.map_err(|error| error.kind());
+        // Without TLS's own goodbye the client takes it for an attack.
+        assert_eq!(end, if said { Ok(0) } else { Err(io::ErrorKind::UnexpectedEof) });
     }
 }
 
