@@ -436,6 +436,8 @@ fn upstream_parameters(
                 ));
             }
             "replication" => {}
+            // What is made without a schema would be temporary, and nothing would tell.
+            "search_path" if value.contains("pg_temp") => return Err(unknown_parameter(name)),
             known if PASSED_PARAMETERS.contains(&known) => passed.push((lower, value.clone())),
             _ => return Err(unknown_parameter(name)),
         }
@@ -465,7 +467,8 @@ fn options(text: &str) -> Result<Vec<(String, String)>, Refused> {
         let setting = setting.and_then(|s| s.split_once('='));
         let Some((name, value)) = setting else { return Err(unknown_parameter("options")) };
         let name = name.to_ascii_lowercase().replace('-', "_");
-        if !PASSED_PARAMETERS.contains(&name.as_str()) || value.contains('\\') {
+        let temporary = name == "search_path" && value.contains("pg_temp");
+        if !PASSED_PARAMETERS.contains(&name.as_str()) || value.contains('\\') || temporary {
             return Err(unknown_parameter(&name));
         }
         settings.push((name, value.to_owned()));

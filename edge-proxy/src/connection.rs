@@ -260,6 +260,9 @@ impl Connection {
         for effect in std::mem::take(&mut self.outbox.effects) {
             self.carry_out(effect);
         }
+        if self.link.side().is_none() && !self.outbox.to_upstream().is_empty() {
+            self.acquire();
+        }
         self.release();
         let screened = std::mem::take(&mut self.outbox.values_screened);
         if screened > 0 {

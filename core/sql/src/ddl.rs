@@ -89,7 +89,7 @@ impl Walk<'_> {
     }
 
     /// Notes where something is made: the first thing in the temporary schema makes the schema.
-    fn made_in(&mut self, name: &[Node]) {
+    pub(crate) fn made_in(&mut self, name: &[Node]) {
         if parse::strings(name).first().is_some_and(|schema| schema.starts_with("pg_temp")) {
             self.effect(SessionEffect::Names);
         }

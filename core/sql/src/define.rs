@@ -146,6 +146,7 @@ impl Walk<'_> {
             }
             NodeEnum::CreateEnumStmt(create) => {
                 self.kind(Kind::Create);
+                self.made_in(&create.type_name);
                 self.facts.defines.insert(parse::strings(&create.type_name).join("."));
             }
             NodeEnum::CompositeTypeStmt(create) => {
@@ -156,6 +157,7 @@ impl Walk<'_> {
             }
             NodeEnum::CreateRangeStmt(create) if range_parts(&create.params).is_some() => {
                 self.kind(Kind::Create);
+                self.made_in(&create.type_name);
                 self.facts.defines.insert(parse::strings(&create.type_name).join("."));
                 // Each of the two types comes with functions of its name.
                 let multirange = range_parts(&create.params).flatten();

@@ -85,11 +85,20 @@ pub struct Parse<'a> {
 #[must_use]
 pub fn parse(body: &[u8]) -> Option<Parse<'_>> {
     let mut rest = body;
-    let name = take_cstr(&mut rest)?;
+    let name = take_name(&mut rest)?;
     let text = take_cstr(&mut rest)?;
     let types = rest;
     let count = usize::from(u16::from_be_bytes(take_array(&mut rest)?));
     (rest.len() == count * 4).then_some(Parse { name, text, types })
+}
+
+/// The server tells statements and portals apart by so many bytes of their names.
+pub const NAME_BYTES: usize = 63;
+
+/// The name of a statement or portal as the server tells it from others (E1): two that it takes for one are one.
+fn take_name<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let name = take_cstr(rest)?;
+    Some(name.get(..NAME_BYTES).unwrap_or(name))
 }
 
 /// A Bind message's parts.
@@ -107,8 +116,8 @@ pub struct Bind<'a> {
 #[must_use]
 pub fn bind(body: &[u8]) -> Option<Bind<'_>> {
     let mut rest = body;
-    let portal = take_cstr(&mut rest)?;
-    let statement = take_cstr(&mut rest)?;
+    let portal = take_name(&mut rest)?;
+    let statement = take_name(&mut rest)?;
     let tail = rest;
     walk_values(tail, |_, _| {})?;
     Some(Bind { portal, statement, tail })
@@ -180,7 +189,7 @@ pub fn function_call(body: &[u8]) -> Option<FunctionCall> {
 #[must_use]
 pub fn execute(body: &[u8]) -> Option<(&[u8], i32)> {
     let mut rest = body;
-    let portal = take_cstr(&mut rest)?;
+    let portal = take_name(&mut rest)?;
     let limit = i32::from_be_bytes(take_array(&mut rest)?);
     rest.is_empty().then_some((portal, limit))
 }
@@ -190,7 +199,7 @@ pub fn execute(body: &[u8]) -> Option<(&[u8], i32)> {
 pub fn target(body: &[u8]) -> Option<(u8, &[u8])> {
     let mut rest = body;
     let [what] = take_array(&mut rest)?;
-    let name = take_cstr(&mut rest)?;
+    let name = take_name(&mut rest)?;
     (rest.is_empty() && matches!(what, b'S' | b'P')).then_some((what, name))
 }
 

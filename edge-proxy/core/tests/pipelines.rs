@@ -87,22 +87,27 @@ fn a_refused_parse_does_not_take_back_a_later_one() {
 }
 
 #[test]
-fn a_refused_parse_does_not_take_back_a_later_renewal() {
+fn a_refused_parse_is_answered_before_its_name_is_bound() {
     let mut rig = Rig::new();
     rig.client(&[parse("s1", "select 1"), sync()].concat());
     rig.server(&[frame(b'1', b""), ready(b'I')].concat());
-    // The server has the name, and refuses to give it another meaning; the Bind renews what it did not get.
+    // The server has the name, and refuses to give it another meaning; the Bind comes before it has said so.
     rig.client(&[parse("s1", "holdmask"), sync()].concat());
     rig.with(|s, _| s.gate_mut().epoch = 2);
     rig.client(&[bind("", "s1"), sync()].concat());
-    assert_eq!(tags(&rig.to_server()), "PSPSCPBS");
+    assert_eq!(tags(&rig.to_server()), "PSPS");
     rig.server(&[error("42P05"), ready(b'I')].concat());
-    let renewed = [frame(b'3', b""), frame(b'1', b""), frame(b'2', b""), ready(b'I')].concat();
-    rig.server(&renewed);
+    assert_eq!(tags(&rig.to_server()), "BS", "what the server has is what was decided first");
+    rig.server(&[frame(b'2', b""), ready(b'I')].concat());
+    rig.client(&[parse("s2", "holdmask"), sync()].concat());
+    rig.server(&[frame(b'1', b""), ready(b'I')].concat());
     rig.with(|s, _| s.gate_mut().epoch = 3);
-    rig.client(&[bind("", "s1"), sync()].concat());
+    rig.client(&[bind("", "s2"), sync()].concat());
     let sent = String::from_utf8_lossy(&rig.to_server()).into_owned();
-    assert!(sent.contains("masked by 3"), "what the server has under the name is masked: {sent:?}");
+    assert!(
+        sent.contains("masked by 3"),
+        "what is bound is what the configuration says now: {sent:?}"
+    );
 }
 
 #[test]
@@ -166,4 +171,30 @@ fn what_nothing_asked_for_is_not_shown() {
         assert_eq!(tags(&seen), "E");
         assert_eq!(field(&seen, b'C').as_deref(), Some("08P01"));
     }
+}
+
+#[test]
+fn a_name_that_an_earlier_series_may_not_have_changed_is_waited_for() {
+    let mut rig = Rig::new();
+    rig.client(&[parse("s", "hold delete"), sync()].concat());
+    rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+    rig.to_server();
+    let run = [bind("", "s"), execute(""), sync()].concat();
+    rig.client(&[parse("s", "select 1"), sync(), run].concat());
+    assert_eq!(tags(&rig.to_server()), "PS", "what s is, the answer tells");
+    rig.server(&[error("42P05"), ready(b'I')].concat());
+    assert!(matches!(rig.effects()[..], [Effect::RequestApproval(_)]), "the held one, held");
+}
+
+#[test]
+fn names_that_the_server_takes_for_one_are_one() {
+    let name = |last: &str| format!("{}{last}", "n".repeat(63));
+    let mut rig = Rig::new();
+    rig.client(&[parse(&name("a"), "select 1"), sync()].concat());
+    rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+    let closed = frame(b'C', format!("S{}\0", name("b")).as_bytes());
+    rig.client(&[closed, parse(&name("b"), "hold delete"), sync()].concat());
+    rig.server(&[frame(b'3', b""), frame(b'1', b""), ready(b'I')].concat());
+    rig.client(&[bind("", &name("a")), execute(""), sync()].concat());
+    assert!(matches!(rig.effects()[..], [Effect::RequestApproval(_)]), "it is what b was");
 }

@@ -213,3 +213,60 @@ fn names_are_those_of_the_connection() {
     rig.session.attach(Backend::default(), &other, "UTF8");
     assert_eq!(rig.session.gate_mut().names, other);
 }
+
+#[test]
+fn a_connection_of_a_session_that_broke_off_is_nobodys() {
+    for sent in [query("select 1"), query("begin"), [parse("", "select 1"), sync()].concat()] {
+        let mut rig = attached(Backend::default());
+        rig.client(&sent);
+        rig.with(|session, cx| session.on_client_closed(cx));
+        assert!(rig.session.detach().is_none(), "its answers would be the next one's");
+    }
+    // Control: one that said goodbye when all was answered.
+    let mut rig = attached(Backend::default());
+    rig.client(&query("select 1"));
+    rig.server(&[complete("SELECT 1"), ready(b'I')].concat());
+    rig.client(&frame(b'X', b""));
+    assert!(rig.session.detach().is_some());
+}
+
+#[test]
+fn what_an_earlier_series_may_not_have_prepared_is_waited_for() {
+    let mut rig = attached(backend_with("s", "select 2"));
+    rig.client(&[parse("x", "broken"), parse("s", "select 1"), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "PCPS");
+    let run = [bind("", "s"), execute(""), sync()].concat();
+    rig.client(&run);
+    assert_eq!(tags(&rig.to_server()), "", "not before it is known what s is");
+    rig.server(&[error("42601"), ready(b'I')].concat());
+    // The server has the other session's statement still, and this session has none.
+    // Bind and Execute are refused, each in its place.
+    assert_eq!(tags(&rig.to_server()), "PPS");
+}
+
+#[test]
+fn sql_prepare_of_a_name_that_is_taken_opens_nothing() {
+    let mut rig = attached(Backend::default());
+    rig.client(&[parse("p", "hold"), sync()].concat());
+    rig.server(&[PARSED, &ready(b'I')].concat());
+    rig.client(&query("prepare p select"));
+    rig.server(&[error("42P05"), ready(b'I')].concat());
+    rig.to_server();
+    rig.client(&query("execute p"));
+    assert!(
+        !rig.to_server().windows(9).any(|bytes| bytes == b"execute p"),
+        "it may be the held one"
+    );
+}
+
+#[test]
+fn a_query_drops_the_unnamed_statement() {
+    let mut rig = attached(Backend::default());
+    rig.client(&[parse("", "select 1"), sync()].concat());
+    rig.server(&[PARSED, &ready(b'I')].concat());
+    rig.client(&query("select 2"));
+    rig.server(&[complete("SELECT 1"), ready(b'I')].concat());
+    rig.to_server();
+    rig.client(&[bind("", ""), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "CPBS");
+}

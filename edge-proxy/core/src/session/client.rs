@@ -239,6 +239,11 @@ impl<G: Gate> Session<G> {
         let limits = &ruling.decision.limits;
         let metered = self.is_metered(&ruling.facts, limits, None);
         let ruling = match metered.then(|| self.unwrappable(&ruling)).flatten() {
+            // Nobody else's statement of the name can be closed inside of the count.
+            None if metered && !ruling.facts.prepares.is_empty() && !self.backend_is_own() => {
+                let what = "PREPARE with limits cannot be counted in shared connections";
+                self.gate.refuse(sqlstate::REFUSED, what, "prepare it by the driver's own means")
+            }
             Some((what, next)) => self.gate.refuse(sqlstate::REFUSED, what, next),
             None => ruling,
         };
@@ -257,6 +262,7 @@ impl<G: Gate> Session<G> {
                     }
                 }
                 self.vacate_for(&ruling.facts, cx);
+                self.note_unnamed_dropped();
                 write::query(ruling.sent(), cx.out.statement(permit));
                 self.note_effects(&ruling);
                 self.pending.push_back(Pending::Query(run));
@@ -279,6 +285,7 @@ impl<G: Gate> Session<G> {
     }
 
     pub(crate) fn send_refused_query(&mut self, run: super::running::Running, cx: &mut Cx<'_>) {
+        self.note_unnamed_dropped();
         write::query(write::REFUSED_TEXT, cx.out.control());
         self.pending.push_back(Pending::Query(run));
         self.flushed = true;
@@ -374,9 +381,8 @@ impl<G: Gate> Session<G> {
         cx: &mut Cx<'_>,
     ) -> Option<Vec<Option<Arc<Ruling>>>> {
         let mut known: Vec<_> = self.prepared_by_sql.get(name).cloned().unwrap_or_default();
-        let there = self.statements.get(name).filter(|p| self.backend_has(name, p));
-        known.extend(there.map(|p| Arc::clone(&p.ruling)));
-        if known.is_empty() || known.len() > SQL_PREPARED_MAX {
+        known.extend(self.statements.get(name).map(|p| Arc::clone(&p.ruling)));
+        if self.backend_has_other(name) || known.is_empty() || known.len() > SQL_PREPARED_MAX {
             return Some(vec![None]);
         }
         known.iter().map(|ruling| self.still_valid(ruling, cx)).collect()

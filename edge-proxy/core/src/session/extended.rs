@@ -47,6 +47,9 @@ impl<G: Gate> Session<G> {
         let Some(parts) = frame::parse(frame::body(whole)) else {
             return self.malformed("Parse", cx);
         };
+        if !parts.name.is_empty() && self.shares_unsettled(parts.name) {
+            return Step::Wait;
+        }
         if self.ready_to_rule(cx) == Ready::Wait {
             return Step::Wait;
         }
@@ -80,6 +83,9 @@ impl<G: Gate> Session<G> {
         let Some(parts) = frame::bind(frame::body(whole)) else {
             return self.malformed("Bind", cx);
         };
+        if self.statement_unsettled(parts.statement) {
+            return Step::Wait;
+        }
         if self.ready_to_rule(cx) == Ready::Wait || !self.fresh(cx) {
             return Step::Wait;
         }
@@ -98,6 +104,8 @@ impl<G: Gate> Session<G> {
             let ruling = self.too_many("portals");
             return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
         }
+        // The server plans now, which may run functions.
+        self.note_pin(&ruling.facts);
         self.forward(Permit::grant(), whole, cx);
         if !parts.portal.is_empty() {
             self.bound.insert(portal_name(parts.portal).into());
@@ -148,6 +156,9 @@ impl<G: Gate> Session<G> {
         let Some((name, row_limit)) = frame::execute(frame::body(whole)) else {
             return self.malformed("Execute", cx);
         };
+        if self.portal_unsettled(name) {
+            return Step::Wait;
+        }
         if !self.fresh(cx) {
             return Step::Wait;
         }
@@ -226,6 +237,9 @@ impl<G: Gate> Session<G> {
         let Some((what, name)) = frame::target(frame::body(whole)) else {
             return self.malformed("Describe", cx);
         };
+        if what == b'S' && self.shares_unsettled(name) {
+            return Step::Wait;
+        }
         if what == b'S'
             && let Some(refused) = self.restore(name, cx)
         {
@@ -241,6 +255,9 @@ impl<G: Gate> Session<G> {
         let Some((what, name)) = frame::target(frame::body(whole)) else {
             return self.malformed("Close", cx);
         };
+        if what == b'S' && self.shares_unsettled(name) {
+            return Step::Wait;
+        }
         cx.out.control().extend_from_slice(whole);
         self.in_series();
         let undo = if what == b'S' {

@@ -18,7 +18,7 @@ use super::pending::{Pending, Undo};
 use super::pins::pin_of;
 use super::{CopyIn, Cx, Prepared, Session, Transaction, is_utf8};
 use crate::gate::{Gate, Permit, Ruling, SessionNames};
-use crate::outbox::Effect;
+use crate::outbox::{Effect, EndReason};
 use crate::write;
 
 /// Names of prepared statements that one connection may gather; with more it is not used again.
@@ -53,6 +53,23 @@ impl Backend {
         let Some(Some(known)) = self.statements.get(name) else { return false };
         let same = Arc::ptr_eq(&known.ruling, ruling) || known.ruling.sent() == ruling.sent();
         same && *known.types == *types
+    }
+
+    /// Whether another entry than the session's own statement stands under the name, or may.
+    fn has_other(&self, name: &[u8], own: Option<&Prepared>) -> bool {
+        self.statements.contains_key(name)
+            && !own.is_some_and(|own| self.has(name, &own.ruling, &own.types))
+    }
+
+    /// Whether the server's answer to a Parse of it would be what its answer was then: of the same configuration.
+    fn has_just(&self, name: &[u8], prepared: &Prepared) -> bool {
+        let Some(Some(known)) = self.statements.get(name) else { return false };
+        let (known_of, own) = (&known.ruling, &prepared.ruling);
+        let same = Arc::ptr_eq(known_of, own)
+            || (known_of.decision.epoch == own.decision.epoch
+                && known_of.sent() == own.sent()
+                && known_of.facts == own.facts);
+        same && known.types == prepared.types
     }
 
     /// Nothing that was sent is sure to have been done.
@@ -126,7 +143,9 @@ impl<G: Gate> Session<G> {
             Some(Admission::Held(held)) => !held.waits_for_votes(),
             Some(Admission::Recorded { .. }) => true,
         };
-        matches!(self.lease, Lease::Shared { pin: None, .. })
+        // What a session that broke off had on its way, the next one would be answered.
+        matches!(self.ended, None | Some(EndReason::Terminated))
+            && matches!(self.lease, Lease::Shared { pin: None, .. })
             && self.pending.is_empty()
             && self.transaction == Transaction::Idle
             && !(self.series_open || self.skipping || self.cancelling || self.stale.names)
@@ -164,10 +183,10 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    /// The meaning of names changed and nobody said why.
-    pub(crate) fn note_names_changed(&mut self) {
+    /// The server told the client of a setting, which others would have to be told too.
+    pub(crate) fn note_told(&mut self) {
         if let Lease::Shared { pin, .. } = &mut self.lease {
-            *pin = Some("names that mean something else");
+            *pin = Some("a setting that changed");
         }
     }
 
@@ -178,7 +197,6 @@ impl<G: Gate> Session<G> {
             |name: &String| matches!(name.as_str(), "pg_catalog.currval" | "pg_catalog.lastval");
         !matches!(self.lease, Lease::Own | Lease::Shared { pin: Some(_), .. })
             && self.transaction == Transaction::Idle
-            && facts.statements == 1
             && facts.functions.iter().any(remembers)
     }
 
@@ -198,16 +216,35 @@ impl<G: Gate> Session<G> {
         }
     }
 
+    fn backend_has_just(&self, name: &[u8], prepared: &Prepared) -> bool {
+        matches!(&self.lease, Lease::Shared { backend, .. } if backend.has_just(name, prepared))
+    }
+
     /// Whether everything in the connection is the session's.
     pub(crate) fn backend_is_own(&self) -> bool {
         matches!(self.lease, Lease::Own)
+    }
+
+    /// E1: whether EXECUTE in SQL of `name` may run what another session prepared in the connection.
+    pub(crate) fn backend_has_other(&self, name: &[u8]) -> bool {
+        match &self.lease {
+            Lease::Own => false,
+            Lease::None { .. } => true,
+            Lease::Shared { backend, .. } => backend.has_other(name, self.statements.get(name)),
+        }
+    }
+
+    /// A Query is on its way, which drops the unnamed statement.
+    pub(crate) fn note_unnamed_dropped(&mut self) {
+        self.note_prepared(b"", None);
     }
 
     /// The name was closed, or something else stands behind it now.
     pub(crate) fn note_prepared(&mut self, name: &[u8], prepared: Option<&Prepared>) {
         let Some(backend) = self.lease.backend() else { return };
         match prepared {
-            None => backend.statements.remove(name),
+            // Not before it is answered is it sure that there is none.
+            None => backend.statements.insert(name.into(), None),
             Some(Prepared { ruling, types, .. }) => {
                 let known = Known { ruling: Arc::clone(ruling), types: Arc::clone(types) };
                 backend.statements.insert(name.into(), Some(known))
@@ -226,6 +263,11 @@ impl<G: Gate> Session<G> {
         let out = cx.out.statement(Permit::grant());
         write::close(b'S', name, out);
         write::parse(name, prepared.ruling.sent(), &prepared.types, out);
+        let before = self.statements.get(name).cloned().map(Box::new);
+        let undo = match undo {
+            Undo::Nothing => Undo::Statement(name.into(), before),
+            undo => undo,
+        };
         self.pending.push_back(Pending::Renewal(Undo::Nothing));
         self.pending.push_back(Pending::Renewal(undo));
         self.in_series();
@@ -234,7 +276,8 @@ impl<G: Gate> Session<G> {
 
     /// Makes room for a statement that is about to be prepared under `name`: what another session left there goes.
     fn vacate(&mut self, name: &[u8], cx: &mut Cx<'_>) {
-        let taken = self.lease.backend().is_some_and(|b| b.statements.remove(name).is_some());
+        let Some(backend) = self.lease.backend() else { return };
+        let taken = backend.statements.get_mut(name).map(|known| *known = None).is_some();
         if taken && !name.is_empty() {
             write::close(b'S', name, cx.out.control());
             self.pending.push_back(Pending::Renewal(Undo::Nothing));
@@ -245,8 +288,14 @@ impl<G: Gate> Session<G> {
     /// Makes room for what SQL's PREPARE is about to make.
     pub(crate) fn vacate_for(&mut self, facts: &StatementFacts, cx: &mut Cx<'_>) {
         for name in &facts.prepares {
-            if !self.statements.contains_key(name.as_bytes()) {
-                self.vacate(name.as_bytes(), cx);
+            let name = name.as_bytes();
+            match self.statements.get(name).cloned() {
+                None => self.vacate(name, cx),
+                // The server has to find it there, and to refuse.
+                Some(own) if !self.backend_has(name, &own) => {
+                    self.prepare_again(name, &own, Undo::Nothing, cx);
+                }
+                Some(_) => {}
             }
         }
     }
@@ -261,13 +310,14 @@ impl<G: Gate> Session<G> {
         if self.backend_is_own() {
             return None;
         }
-        if !name.is_empty() && self.statements.contains_key(name) {
+        let own = self.statements.get(name).filter(|own| self.backend_has(name, own));
+        if !name.is_empty() && own.is_some() {
             let name = String::from_utf8_lossy(name).into_owned();
             let what = format!("prepared statement \"{name}\" already exists");
             let refused = self.gate.refuse(DUPLICATE_STATEMENT, &what, "close it first");
             return Some(self.refuse_series(&refused, ProtocolKind::Parse, cx));
         }
-        if !name.is_empty() && self.backend_has(name, prepared) {
+        if !name.is_empty() && self.backend_has_just(name, prepared) {
             // The server has it: it is asked for something that changes nothing, and answers in its turn.
             write::close(b'S', NOTHING_NAME, cx.out.control());
             self.in_series();

@@ -109,6 +109,36 @@ impl Pending {
 }
 
 impl<G: Gate> Session<G> {
+    /// E1: whether a message of an earlier series, which the server may skip or refuse, changes what the name stands for:
+    /// only its answer tells, which its Sync makes the server send. What the same series changes is skipped together with what follows.
+    pub(crate) fn is_unsettled(&self, names: impl Fn(&Undo) -> bool) -> bool {
+        let sets = |pending: &Pending| match pending {
+            Pending::Parse(undo, _)
+            | Pending::Known(undo)
+            | Pending::Bind(undo)
+            | Pending::Close(undo)
+            | Pending::Renewal(undo) => names(undo),
+            _ => false,
+        };
+        let Some(at) = self.pending.iter().rposition(sets) else { return false };
+        self.pending.iter().skip(at).any(|pending| matches!(pending, Pending::Sync))
+    }
+
+    /// The same of a statement's name.
+    pub(crate) fn statement_unsettled(&self, name: &[u8]) -> bool {
+        self.is_unsettled(|undo| undo.statement() == Some(name))
+    }
+
+    /// The same of a statement in a connection that is shared: what is known of it decides what is sent.
+    pub(crate) fn shares_unsettled(&self, name: &[u8]) -> bool {
+        !self.backend_is_own() && self.statement_unsettled(name)
+    }
+
+    /// The same of a portal's name.
+    pub(crate) fn portal_unsettled(&self, name: &[u8]) -> bool {
+        self.is_unsettled(|undo| undo.portal() == Some(name))
+    }
+
     pub(crate) fn set_statement(&mut self, name: &[u8], prepared: Option<Prepared>) -> Undo {
         let before = match prepared {
             Some(prepared) => self.statements.insert(name.into(), prepared),

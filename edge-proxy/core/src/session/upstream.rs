@@ -203,10 +203,10 @@ impl<G: Gate> Session<G> {
             b"standard_conforming_strings" | b"session_authorization" | b"search_path" => {
                 self.stale.names = true;
                 self.stale.names_in_transaction = true;
-                self.note_names_changed();
             }
             _ => {}
         }
+        self.note_told();
         self.put(whole, cx);
     }
 

@@ -35,6 +35,15 @@ fn headers(data: &[u8]) {
     }
 }
 
+/// What was read of a body is all of it, but for names that the server cuts too.
+fn same_or_cut(names: &[&[u8]], read: &[u8], body: &[u8]) {
+    if names.iter().all(|name| name.len() < frame::NAME_BYTES) {
+        assert_eq!(read, body);
+    } else {
+        assert!(read.len() <= body.len());
+    }
+}
+
 /// What is read from a body, written again, is the body: nothing in it goes unseen.
 fn bodies(body: &[u8]) {
     let nul = b"\0".as_slice();
@@ -42,17 +51,19 @@ fn bodies(body: &[u8]) {
         assert_eq!([text, nul].concat(), body);
     }
     if let Some(parts) = frame::parse(body) {
-        assert_eq!([parts.name, nul, parts.text, nul, parts.types].concat(), body);
+        let whole = [parts.name, nul, parts.text, nul, parts.types].concat();
+        same_or_cut(&[parts.name], &whole, body);
     }
     if let Some(parts) = frame::bind(body) {
-        assert_eq!([parts.portal, nul, parts.statement, nul, parts.tail].concat(), body);
+        let whole = [parts.portal, nul, parts.statement, nul, parts.tail].concat();
+        same_or_cut(&[parts.portal, parts.statement], &whole, body);
         values(parts.tail);
     }
     if let Some((portal, limit)) = frame::execute(body) {
-        assert_eq!([portal, nul, &limit.to_be_bytes()].concat(), body);
+        same_or_cut(&[portal], &[portal, nul, &limit.to_be_bytes()].concat(), body);
     }
     if let Some((what, name)) = frame::target(body) {
-        assert_eq!([&[what][..], name, nul].concat(), body);
+        same_or_cut(&[name], &[&[what][..], name, nul].concat(), body);
     }
     if let Some(call) = frame::function_call(body) {
         assert_eq!(call.oid.to_be_bytes(), body[..4]);

@@ -49,7 +49,7 @@ pub fn session(data: &[u8]) {
     }
     // Around an error, what the server will ignore may be sent or not: it depends on what comes first.
     if !closed && !shown(&whole.seen).iter().any(|line| line.starts_with('E')) {
-        assert_eq!(shown(&whole.sent), shown(&parts.sent), "in pieces of {piece}");
+        assert_eq!(lasting(&whole.sent), lasting(&parts.sent), "in pieces of {piece}");
         assert_eq!(whole.journal.lines, parts.journal.lines, "in pieces of {piece}");
     }
     if mode == Mode::Reference {
@@ -57,6 +57,12 @@ pub fn session(data: &[u8]) {
     } else {
         each_unit_is_answered(&whole, &client);
     }
+}
+
+/// What the server was sent but for Flush, which is asked for where an answer is waited for and changes nothing else:
+/// whether it had come already depends on the pieces.
+fn lasting(sent: &[u8]) -> Vec<String> {
+    shown(sent).into_iter().filter(|line| !line.starts_with("H ")).collect()
 }
 
 fn play(mode: Mode, data: &[u8], piece: usize) -> (World, Client) {
