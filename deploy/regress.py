@@ -1,8 +1,8 @@
 """PostgreSQL's regression tests, directly and through an edge that allows everything; what psql printed is compared.
 
 Both servers are made alike and fresh, with a superuser of the name of the principal, so that names agree. Each test whose
-output differs is printed with its first differing lines; the differences are left in a directory. A difference that
-deploy/regress.d/known explains, line by line of a regular expression, is counted apart. Exit code 1 on any other.
+output differs is printed with its first differing lines; the differences are left in a directory. Lines that
+deploy/regress.d/known.json explains are counted apart. Exit code 1 on any other.
 """
 
 import collections
@@ -137,7 +137,7 @@ def end_what_hangs(results):
 
 
 def known():
-    """Tests, and what may differ in them: a regular expression for each side's line, and why."""
+    """What may differ: in which test, in which lines, and why."""
     with open(os.path.join(HERE, "regress.d", "known.json"), encoding="utf-8") as file:
         return json.load(file)
 
