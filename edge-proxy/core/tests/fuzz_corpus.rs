@@ -1,5 +1,6 @@
 //! What the fuzzers have kept, replayed without them: every input that reached something new, and every find. Beside it a
-//! short fuzz without a fuzzer: mutants of those inputs, for `WRIT_FUZZ_SECONDS` each target, from `WRIT_FUZZ_SEED`.
+//! short fuzz without a fuzzer: mutants of those inputs, the same ones each time for one `WRIT_FUZZ_SEED`, and
+//! `WRIT_FUZZ_TIMES` as many as below.
 
 mod fuzzing;
 mod gates;
@@ -8,10 +9,7 @@ mod support;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-/// For how long mutants of one target's inputs are tried where nothing else is said, in seconds.
-const SECONDS: u64 = 3;
 /// The longest mutant, in bytes.
 const MUTANT_BYTES_MAX: usize = 512;
 /// The most changes to one input.
@@ -84,37 +82,40 @@ fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
-fn replay(name: &str) {
+/// Tries `mutants` of them; their count, not a time, so that a result does not depend on the machine.
+fn replay(name: &str, mutants: u64) {
     let (target, inputs) = (target(name), corpus(name));
     for (path, input) in &inputs {
         run(target, path, input);
     }
     let seed = variable("WRIT_FUZZ_SEED", 0x5eed);
-    let time = Duration::from_secs(variable("WRIT_FUZZ_SECONDS", SECONDS));
-    let (mut random, start, mut count) = (Random(seed.max(1)), Instant::now(), 0_u64);
-    while start.elapsed() < time {
-        count += 1;
+    let mut random = Random(seed.max(1));
+    for count in 1..=mutants * variable("WRIT_FUZZ_TIMES", 1) {
         run(target, &format!("mutant {count} of {name}"), &random.mutant(&inputs));
     }
-    println!("{name}: {} inputs, {count} mutants", inputs.len());
 }
 
 #[test]
 fn frames() {
-    replay("frames");
+    replay("frames", 100_000);
 }
 
 #[test]
 fn results() {
-    replay("results");
+    replay("results", 30_000);
 }
 
 #[test]
 fn session() {
-    replay("session");
+    replay("session", 3_000);
+}
+
+#[test]
+fn startup() {
+    replay("startup", 100_000);
 }
 
 #[test]
 fn statements() {
-    replay("statements");
+    replay("statements", 20_000);
 }

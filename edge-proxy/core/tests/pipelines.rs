@@ -198,3 +198,12 @@ fn names_that_the_server_takes_for_one_are_one() {
     rig.client(&[bind("", &name("a")), execute(""), sync()].concat());
     assert!(matches!(rig.effects()[..], [Effect::RequestApproval(_)]), "it is what b was");
 }
+
+#[test]
+fn what_came_before_a_wrong_answer_is_passed_on_before_the_error() {
+    let mut rig = Rig::new();
+    rig.client(&query("select 1"));
+    // BindComplete answers no query; ParameterDescription before it goes on as it is.
+    rig.server_part(&[frame(b't', b"\0\0"), frame(b'2', b""), complete("SELECT 1")].concat());
+    assert_eq!(tags(&rig.to_client()), "tE");
+}

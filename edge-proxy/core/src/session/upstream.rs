@@ -72,7 +72,10 @@ impl<G: Gate> Session<G> {
             }
             let Some(whole) = rest.get(..header.total) else { break };
             if self.is_plain(header.tag) {
-                self.count(header, cx);
+                if let Err(what) = self.count(header) {
+                    fault = Some(what);
+                    break;
+                }
                 used += header.total;
                 continue;
             }
@@ -130,17 +133,14 @@ impl<G: Gate> Session<G> {
             && !self.pending.front().is_some_and(Pending::is_ours)
     }
 
-    /// Accounts for a message that goes on as it is.
-    fn count(&mut self, header: Header, cx: &mut Cx<'_>) {
+    /// Accounts for a message that goes on as it is. An error says what it cannot be the answer to.
+    fn count(&mut self, header: Header) -> Result<(), &'static str> {
         let expected = match (header.tag, self.pending.front_mut()) {
             (b'1', Some(Pending::Parse(_, None)))
             | (b'2', Some(Pending::Bind(_)))
             | (b'3', Some(Pending::Close(_)))
             | (b'T' | b'n', Some(Pending::Describe)) => true,
-            (b'1' | b'2' | b'3', _) => {
-                self.broken("a reply that nothing asked for", cx);
-                return;
-            }
+            (b'1' | b'2' | b'3', _) => return Err("a reply that nothing asked for"),
             // The answer to a function call is a row of one value.
             (b'V', Some(Pending::Query(run))) => {
                 run.rows += 1;
@@ -155,6 +155,7 @@ impl<G: Gate> Session<G> {
         {
             self.cursors.remove(portal);
         }
+        Ok(())
     }
 
     /// A message that has to be looked into.

@@ -6,14 +6,21 @@ mod choices;
 mod frames;
 mod results;
 mod session;
+mod startup;
 mod statements;
 mod wire;
 
 pub use frames::frames;
 pub use results::results;
 pub use session::session;
+pub use startup::startup;
 pub use statements::statements;
 
 /// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 4] =
-    [("frames", frames), ("results", results), ("session", session), ("statements", statements)];
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("frames", frames),
+    ("results", results),
+    ("session", session),
+    ("startup", startup),
+    ("statements", statements),
+];
