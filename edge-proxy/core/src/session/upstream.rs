@@ -66,10 +66,6 @@ impl<G: Gate> Session<G> {
                 self.upstream_pass = header.total;
                 continue;
             }
-            if header.total > REPLY_BYTES_MAX {
-                fault = Some("an oversized message");
-                break;
-            }
             let Some(whole) = rest.get(..header.total) else { break };
             if self.is_plain(header.tag) {
                 if let Err(what) = self.count(header) {
@@ -100,6 +96,11 @@ impl<G: Gate> Session<G> {
                     && !matches!(header.tag, b'N' | b'A' | b'S' | b'E' | b'Z') =>
             {
                 Err("an answer that nothing asked for")
+            }
+            Scan::Frame(header)
+                if header.total > REPLY_BYTES_MAX && !self.is_stream(header.tag) =>
+            {
+                Err("an oversized message")
             }
             Scan::Frame(header) => Ok(Some(header)),
         }
