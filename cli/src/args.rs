@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use writ_model::config::SHARED_CONNECTIONS;
+use writ_model::server::SessionAttrs;
 
 /// An identity-aware gateway in front of every database.
 #[derive(Debug, Parser)]
@@ -354,10 +355,14 @@ pub(crate) struct AddDatabase {
     /// Who answers for it
     #[arg(long)]
     pub(crate) owner: String,
+    /// Where it is; several, tried in their order, with commas between: HOST[:PORT],…
     #[arg(long)]
     pub(crate) host: String,
     #[arg(long, default_value_t = 5432)]
     pub(crate) port: u16,
+    /// Of several hosts, the first that is: any, read-write, read-only, primary, standby or prefer-standby
+    #[arg(long, value_name = "WHICH", default_value_t)]
+    pub(crate) target_session_attrs: SessionAttrs,
     /// Its name at the server [default: NAME]
     #[arg(long)]
     pub(crate) dbname: Option<String>,

@@ -10,6 +10,7 @@ mod output;
 mod planes;
 mod settings;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,7 +28,10 @@ const WORKER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(&cli);
+    if let Err(failure) = start_logging(&cli) {
+        eprintln!("writ: {failure}");
+        return ExitCode::from(failure.code());
+    }
     // Another library may have installed the same provider already; that is what we want.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,15 +52,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_logging(cli: &Cli) {
+/// `WRIT_LOG` says what is logged, as `tracing-subscriber` has it, and `WRIT_LOG_FORMAT` how: `text` or `json`, a line each.
+fn start_logging(cli: &Cli) -> Result<()> {
     let default = if cli.command.is_server() { "warn,writ=info" } else { "error" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("WRIT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt()
+    let logging = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    match std::env::var("WRIT_LOG_FORMAT").as_deref() {
+        Err(_) | Ok("" | "text") => logging.with_target(false).init(),
+        Ok("json") => logging.json().flatten_event(true).init(),
+        Ok(other) => {
+            let text = format!("WRIT_LOG_FORMAT is `{other}`: write text or json");
+            return Err(Failure::usage(text));
+        }
+    }
+    Ok(())
 }
 
 async fn run(cli: Cli) -> Result<Answer> {

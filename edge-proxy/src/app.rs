@@ -408,24 +408,17 @@ struct EdgeHealth {
 }
 
 impl Health for EdgeHealth {
-    fn extra(&self, out: &mut String) {
-        use std::fmt::Write;
+    fn gauges(&self) -> Vec<(&'static str, &'static str, u64)> {
         let stats = self.spool.stats();
         let epoch = self.databases.config().map_or(0, |c| c.epoch.0);
         let behind = (self.clock)().since(self.databases.last_heard()).0;
-        for (name, help, value) in [
-            ("writ_edge_epoch", "The configuration's epoch.", epoch),
-            ("writ_edge_behind_milliseconds", "Since the control plane was heard.", behind),
-            ("writ_edge_spool_bytes", "Bytes in the spool.", stats.bytes_used),
-            ("writ_edge_spool_bytes_max", "The spool's room.", stats.bytes_max),
-            (
-                "writ_edge_records_unshipped",
-                "Records that the lake has not.",
-                stats.records_unshipped,
-            ),
-        ] {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
-        }
+        vec![
+            ("epoch", "The configuration's epoch", epoch),
+            ("behind_milliseconds", "Since the control plane was heard", behind),
+            ("spool_bytes", "Bytes in the spool", stats.bytes_used),
+            ("spool_bytes_max", "The spool's room", stats.bytes_max),
+            ("records_unshipped", "Records that the lake has not", stats.records_unshipped),
+        ]
     }
 
     fn not_ready(&self) -> Option<String> {

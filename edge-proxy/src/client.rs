@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncWriteExt;
@@ -107,6 +107,7 @@ struct Admitted {
 impl Door {
     /// Deals with one connection to its end.
     pub async fn receive(self: Arc<Self>, tcp: TcpStream, address: SocketAddr) {
+        let began = Instant::now();
         let _ = tcp.set_nodelay(true);
         let Ok(opens) = Arc::clone(&self.openings).try_acquire_owned() else {
             return self.not_a_client(address, "too many connections have not said who they are");
@@ -115,7 +116,7 @@ impl Door {
         drop(opens);
         match opening {
             Ok(Ok(Opening::Session(stream, startup))) => {
-                self.session(stream, startup, address).await;
+                self.session(stream, startup, address, began).await;
             }
             Ok(Ok(Opening::Cancel(stream, request))) => {
                 self.sessions.cancel(&request);
@@ -137,6 +138,7 @@ impl Door {
         mut stream: ClientStream,
         startup: Startup,
         address: SocketAddr,
+        began: Instant,
     ) {
         let admitted = match self.admit(&mut stream, &startup, address).await {
             Ok(admitted) => admitted,
@@ -166,6 +168,7 @@ impl Door {
         );
         self.shared.metrics.sessions.add(1);
         self.shared.metrics.sessions_opened.add(1);
+        self.shared.metrics.login.observe_since(began);
         let encoding = client_encoding(&greeted.parameters);
         let session = match &link {
             Link::Own { .. } => Session::new(gate, profile.clone(), encoding),
@@ -345,10 +348,10 @@ async fn link(
 ) -> Result<(Link, Greeting), Refused> {
     let Some(pool) = served.pool() else {
         let (upstream, names) = connect(served, &parameters).await?;
-        let Upstream { stream, leftover, parameters, process_id, secret_key } = upstream;
+        let Upstream { stream, leftover, parameters, cancel_key } = upstream;
         let greeting = Greeting { parameters: Arc::new(parameters), names: Arc::new(names) };
         let side = Side::new(stream, leftover);
-        return Ok((Link::Own { side, cancel_key: (process_id, secret_key) }, greeting));
+        return Ok((Link::Own { side, cancel_key }, greeting));
     };
     let key = pool.key(parameters);
     let greeting = match pool.greeting(&key) {

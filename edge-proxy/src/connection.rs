@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use futures::future::BoxFuture;
@@ -27,7 +27,7 @@ use crate::sessions::SessionEvent;
 use crate::spool::Spool;
 use crate::startup::ClientStream;
 use crate::states::Served;
-use crate::upstream::UpstreamStream;
+use crate::upstream::{CancelKey, UpstreamStream};
 
 /// How many bytes may wait for a side before the other is not read any more.
 const BACKLOG_BYTES_MAX: usize = 256 * 1024;
@@ -82,7 +82,7 @@ pub enum Link {
         /// The connection.
         side: Side<UpstreamStream>,
         /// The server's key for cancelling.
-        cancel_key: (i32, Vec<u8>),
+        cancel_key: CancelKey,
     },
     /// One that it shares with others.
     Shared(Sharing),
@@ -150,7 +150,7 @@ pub(crate) struct Connection {
     pub(crate) journal: SpoolJournal,
     asking: Option<Asking>,
     draining: bool,
-    held: bool,
+    held: Option<Instant>,
     end: Option<EndReason>,
 }
 
@@ -159,7 +159,7 @@ pub async fn run(parts: Parts, shared: Shared) -> (EndReason, u64) {
     let Parts { session, client, link, served, profile, events } = parts;
     let (events, mut incoming) = events;
     let durable = shared.spool.durable();
-    let journal = shared.journal.clone();
+    let journal = shared.journal.of_session(&profile);
     let mut connection = Connection {
         session,
         client: Side::new(client, BytesMut::new()),
@@ -173,7 +173,7 @@ pub async fn run(parts: Parts, shared: Shared) -> (EndReason, u64) {
         journal,
         asking: None,
         draining: false,
-        held: false,
+        held: None,
         end: None,
     };
     while connection.end.is_none() {
@@ -225,6 +225,7 @@ impl Connection {
 
     /// Lets the core deal with what has come, and carries out what it wants, until nothing changes any more.
     fn work(&mut self) {
+        let (began, before) = (Instant::now(), self.session.statement_count());
         let now = (self.shared.clock)();
         loop {
             let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
@@ -268,10 +269,26 @@ impl Connection {
         if screened > 0 {
             self.shared.metrics.values_screened.add(screened);
         }
-        let held = self.session.is_held();
-        if held != self.held {
-            self.held = held;
-            self.shared.metrics.held.add(if held { 1 } else { -1 });
+        self.note_held();
+        if self.session.statement_count() > before {
+            self.journal.class().decide.observe_since(began);
+        }
+    }
+
+    /// Counts statements that wait for an approval, and how long they did.
+    fn note_held(&mut self) {
+        let metrics = &self.shared.metrics;
+        match (self.session.is_held(), self.held) {
+            (true, None) => {
+                self.held = Some(Instant::now());
+                metrics.held.add(1);
+            }
+            (false, Some(since)) => {
+                self.held = None;
+                metrics.held.add(-1);
+                metrics.approval_wait.observe_since(since);
+            }
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
@@ -376,12 +393,12 @@ impl Connection {
             }
             Link::Shared(_) => (None, None),
         };
-        let Some((process_id, secret)) = key.cloned() else { return };
+        let Some(key) = key.cloned() else { return };
         let events = self.events.clone();
         self.shared.background.spawn(async move {
             // The next session in this connection comes after it.
             let _hold = hold;
-            let asked = crate::upstream::cancel(&database, process_id, &secret).await;
+            let asked = crate::upstream::cancel(&database, &key).await;
             if let Err(reason) = asked {
                 tracing::warn!(%reason, "a cancel request could not be passed on");
             }
@@ -394,7 +411,7 @@ impl Connection {
 
     /// Sends the client what it should still see, and says goodbye to the server.
     async fn farewell(&mut self) {
-        if self.held {
+        if self.held.take().is_some() {
             self.shared.metrics.held.add(-1);
         }
         self.release();

@@ -1,11 +1,13 @@
 //! The session core's journal, on the spool.
 
 use writ_audit::record::{ConnectionRefused, SessionClosed, SessionOpened, SourceStarted};
-use writ_audit::{Body, Header, IntentRef, OutcomeRef, Record, encode_intent, encode_outcome};
+use writ_audit::{
+    Body, Header, IntentRef, OutcomeRef, Record, SessionProfile, encode_intent, encode_outcome,
+};
 use writ_edge_core::{Journal, JournalFull};
 use writ_model::Timestamp;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Class, Metrics};
 use crate::spool::Spool;
 use std::sync::Arc;
 
@@ -17,13 +19,27 @@ const RESERVE_PERCENT: u64 = 5;
 pub struct SpoolJournal {
     spool: Spool,
     metrics: Arc<Metrics>,
+    class: Class,
 }
 
 impl SpoolJournal {
     /// A journal on `spool`.
     #[must_use]
     pub fn new(spool: Spool, metrics: Arc<Metrics>) -> Self {
-        Self { spool, metrics }
+        Self { spool, metrics, class: Class::default() }
+    }
+
+    /// The same for one session, whose statements are counted with its class.
+    #[must_use]
+    pub fn of_session(&self, profile: &SessionProfile) -> Self {
+        let class = self.metrics.class(&profile.database, &profile.principal);
+        Self { class, ..self.clone() }
+    }
+
+    /// What the session's statements are counted in.
+    #[must_use]
+    pub fn class(&self) -> &Class {
+        &self.class
     }
 
     /// Writes a record that is not on the hot path.
@@ -74,6 +90,13 @@ impl Journal for SpoolJournal {
         match self.spool.append_leaving(reserve, at, encode) {
             Ok(seq) => {
                 self.metrics.statements.add(1);
+                let decided = match intent.decided {
+                    "mask" => &self.class.masked,
+                    "hold" => &self.class.held,
+                    "deny" => &self.class.denied,
+                    _ => &self.class.allowed,
+                };
+                decided.add(1);
                 Ok(seq)
             }
             Err(_full) => {
@@ -84,6 +107,7 @@ impl Journal for SpoolJournal {
     }
 
     fn outcome(&mut self, at: Timestamp, outcome: &OutcomeRef<'_>) {
+        self.class.statement.observe_us(outcome.duration_us);
         if self.spool.append(at, |header, out| encode_outcome(header, outcome, out)).is_err() {
             self.lost();
         }

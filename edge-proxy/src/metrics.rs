@@ -1,16 +1,48 @@
-//! Counters, and the port that shows them: `/metrics`, `/livez`, `/readyz`.
+//! What an edge counts and how long things take, and the port that shows it: `/metrics`, `/livez`, `/readyz`.
 
-use std::fmt::Write;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::routing::get;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Metric, Registry, Unit};
+use writ_model::{DatabaseName, PrincipalId};
+
+/// The format's own name for itself.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The upper bounds of a histogram's buckets, in microseconds: from what a cached decision takes to what people wait for
+/// an approval.
+const BOUNDS_US: [u64; 18] = [
+    10,
+    25,
+    50,
+    100,
+    250,
+    500,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    50_000,
+    100_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    30_000_000,
+    300_000_000,
+    3_600_000_000,
+];
 
 /// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+#[derive(Debug, Default, Clone)]
+pub struct Counter(Arc<AtomicU64>);
 
 impl Counter {
     /// Adds `count`.
@@ -25,9 +57,22 @@ impl Counter {
     }
 }
 
+impl TypedMetric for Counter {
+    const TYPE: MetricType = MetricType::Counter;
+}
+
+impl EncodeMetric for Counter {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
+        encoder.encode_counter::<NoLabelSet, u64, f64>(&self.get(), None)
+    }
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
+
 /// A number that goes up and down.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicI64);
+#[derive(Debug, Default, Clone)]
+pub struct Gauge(Arc<AtomicI64>);
 
 impl Gauge {
     /// Adds `count`, which may be negative.
@@ -40,6 +85,80 @@ impl Gauge {
     pub fn get(&self) -> u64 {
         u64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(0)
     }
+}
+
+impl EncodeMetric for Gauge {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
+        encoder.encode_gauge(&self.get())
+    }
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
+
+/// How long something took, in buckets; sessions of all threads add to it without waiting for each other.
+#[derive(Debug, Default, Clone)]
+pub struct Histogram(Arc<Buckets>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    counts: [AtomicU64; BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    /// Adds one that took so many microseconds.
+    pub fn observe_us(&self, took: u64) {
+        let bucket = BOUNDS_US.partition_point(|bound| *bound < took);
+        if let Some(count) = self.0.counts.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.0.sum_us.fetch_add(took, Ordering::Relaxed);
+    }
+
+    /// The same of the time since `start`.
+    pub fn observe_since(&self, start: std::time::Instant) {
+        self.observe_us(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
+impl TypedMetric for Histogram {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Histogram {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
+        let counts = self.0.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let bounds = BOUNDS_US.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        let sum = self.0.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+        encoder.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
+    }
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+/// A database and what kind of principal: few, whatever the number of people and agents.
+type ClassLabels = [(&'static str, String); 2];
+/// The same, and what was decided.
+type DecisionLabels = [(&'static str, String); 3];
+
+/// What is counted of one class of sessions: of one database, and of users, services or agents.
+#[derive(Debug, Clone, Default)]
+pub struct Class {
+    /// Statements that were allowed as they came.
+    pub allowed: Counter,
+    /// Statements whose results are masked.
+    pub masked: Counter,
+    /// Statements that went on with an approval, or wait for one.
+    pub held: Counter,
+    /// Statements that were refused.
+    pub denied: Counter,
+    /// From the decision to the last byte.
+    pub statement: Histogram,
+    /// From the client's bytes to the decision and its record.
+    pub decide: Histogram,
 }
 
 /// What an edge counts.
@@ -67,54 +186,103 @@ pub struct Metrics {
     pub values_screened: Counter,
     /// Records that found no room.
     pub records_lost: Counter,
+    /// From the first byte to the session, logging in and the database's connection included.
+    pub login: Histogram,
+    /// What sessions waited for a shared connection.
+    pub pool_wait: Histogram,
+    /// What statements waited for their approval, whatever came of it.
+    pub approval_wait: Histogram,
+    decisions: Family<DecisionLabels, Counter>,
+    statement: Family<ClassLabels, Histogram>,
+    decide: Family<ClassLabels, Histogram>,
+}
+
+impl Metrics {
+    /// What a session of `principal` in `database` adds to: looked up once.
+    #[must_use]
+    pub fn class(&self, database: &DatabaseName, principal: &PrincipalId) -> Class {
+        let class: ClassLabels = [
+            ("database", database.to_string()),
+            ("principal_kind", principal.kind().as_str().to_owned()),
+        ];
+        let decided = |decision: &str| {
+            let [database, kind] = class.clone();
+            let labels = [database, kind, ("decision", decision.to_owned())];
+            self.decisions.get_or_create(&labels).deref().clone()
+        };
+        Class {
+            allowed: decided("allow"),
+            masked: decided("mask"),
+            held: decided("hold"),
+            denied: decided("deny"),
+            statement: self.statement.get_or_create(&class).deref().clone(),
+            decide: self.decide.get_or_create(&class).deref().clone(),
+        }
+    }
+
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("writ_edge");
+        let mut add =
+            |name: &str, help: &str, metric: &dyn Shown| metric.add(&mut registry, name, help);
+        add("sessions", "Sessions open now", &self.sessions);
+        add("held_statements", "Statements waiting for approval", &self.held);
+        add("pool_connections", "Connections that sessions share", &self.pool_connections);
+        add("pool_waiting_sessions", "Sessions waiting for one", &self.pool_waiting);
+        add("pool_timeouts", "Sessions that got none in time", &self.pool_timeouts);
+        add("sessions_opened", "Sessions opened", &self.sessions_opened);
+        add("connections_refused", "Clients turned away", &self.connections_refused);
+        add("statements", "Statements recorded", &self.statements);
+        let unrecorded = "Statements refused because they could not be recorded";
+        add("statements_unrecorded", unrecorded, &self.statements_unrecorded);
+        let screened = "Values in results in which something was hidden";
+        add("values_screened", screened, &self.values_screened);
+        add("records_lost", "Records without room", &self.records_lost);
+        add("decisions", "Statements by what was decided", &self.decisions);
+        add("login", "From the first byte to the session", &self.login);
+        add("pool_wait", "Waiting for a shared connection", &self.pool_wait);
+        add("approval_wait", "Waiting for an approval", &self.approval_wait);
+        add("statement", "From the decision to the last byte", &self.statement);
+        add("decide", "From the client's bytes to the decision and its record", &self.decide);
+        registry
+    }
+}
+
+/// A metric of any type, to be registered.
+trait Shown {
+    fn add(&self, registry: &mut Registry, name: &str, help: &str);
+}
+
+impl<M: Metric + Clone> Shown for M {
+    fn add(&self, registry: &mut Registry, name: &str, help: &str) {
+        match self.metric_type() {
+            MetricType::Histogram => {
+                registry.register_with_unit(name, help, Unit::Seconds, self.clone());
+            }
+            _ => registry.register(name, help, self.clone()),
+        }
+    }
 }
 
 /// What the port shows besides counters.
 pub trait Health: Send + Sync + 'static {
-    /// Lines of further metrics.
-    fn extra(&self, out: &mut String);
+    /// Further gauges: name without prefix, help, value.
+    fn gauges(&self) -> Vec<(&'static str, &'static str, u64)>;
     /// Why the edge is not ready; `None`: it is.
     fn not_ready(&self) -> Option<String>;
 }
 
-/// The metrics in Prometheus' text format.
+/// The metrics in OpenMetrics' text format, which Prometheus reads.
 #[must_use]
 pub fn render(metrics: &Metrics, health: &dyn Health) -> String {
+    let mut registry = metrics.registry();
+    for (name, help, value) in health.gauges() {
+        let gauge = Gauge::default();
+        gauge.add(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(name, help, gauge);
+    }
     let mut out = String::new();
-    let mut line = |name: &str, kind: &str, help: &str, value: u64| {
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-    };
-    let m = metrics;
-    line("writ_edge_sessions", "gauge", "Sessions open now.", m.sessions.get());
-    line("writ_edge_held_statements", "gauge", "Statements waiting for approval.", m.held.get());
-    let shared = m.pool_connections.get();
-    line("writ_edge_pool_connections", "gauge", "Connections that sessions share.", shared);
-    let waiting = m.pool_waiting.get();
-    line("writ_edge_pool_waiting_sessions", "gauge", "Sessions waiting for one.", waiting);
-    let in_vain = m.pool_timeouts.get();
-    line("writ_edge_pool_timeouts_total", "counter", "Sessions that got none in time.", in_vain);
-    line("writ_edge_sessions_total", "counter", "Sessions opened.", m.sessions_opened.get());
-    line(
-        "writ_edge_connections_refused_total",
-        "counter",
-        "Clients turned away.",
-        m.connections_refused.get(),
-    );
-    line("writ_edge_statements_total", "counter", "Statements recorded.", m.statements.get());
-    line(
-        "writ_edge_statements_unrecorded_total",
-        "counter",
-        "Statements refused because they could not be recorded.",
-        m.statements_unrecorded.get(),
-    );
-    line(
-        "writ_edge_values_screened_total",
-        "counter",
-        "Values in results in which something was hidden.",
-        m.values_screened.get(),
-    );
-    line("writ_edge_records_lost_total", "counter", "Records without room.", m.records_lost.get());
-    health.extra(&mut out);
+    // Writing to a String does not fail.
+    let _ = encode_registry(&mut out, &registry).and_then(|()| encode_eof(&mut out));
     out
 }
 
@@ -126,7 +294,7 @@ pub fn router(metrics: Arc<Metrics>, health: Arc<dyn Health>) -> Router {
             "/metrics",
             get(move || {
                 let text = render(&metrics, health.as_ref());
-                async move { text }
+                async move { ([(header::CONTENT_TYPE, CONTENT_TYPE)], text) }
             }),
         )
         .route("/livez", get(|| async { "ok\n" }))
@@ -140,4 +308,51 @@ pub fn router(metrics: Arc<Metrics>, health: Arc<dyn Health>) -> Router {
                 async move { answer }
             }),
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fine;
+
+    impl Health for Fine {
+        fn gauges(&self) -> Vec<(&'static str, &'static str, u64)> {
+            vec![("epoch", "The configuration's epoch", 7)]
+        }
+        fn not_ready(&self) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn what_is_counted_is_shown_by_database_kind_and_decision() {
+        let metrics = Metrics::default();
+        let shop = "shop".parse().expect("a name");
+        let class = |who: &str| metrics.class(&shop, &who.parse().expect("an id"));
+        class("user:dana").masked.add(2);
+        class("user:ada").masked.add(1);
+        class("agent:copilot").denied.add(1);
+        class("user:dana").statement.observe_us(50);
+        class("user:dana").statement.observe_us(51);
+        class("user:dana").statement.observe_us(u64::MAX / 4);
+        metrics.sessions.add(3);
+        metrics.statements.add(4);
+        let text = render(&metrics, &Fine);
+        for line in [
+            "# TYPE writ_edge_decisions counter",
+            r#"writ_edge_decisions_total{database="shop",principal_kind="user",decision="mask"} 3"#,
+            r#"writ_edge_decisions_total{database="shop",principal_kind="agent",decision="deny"} 1"#,
+            "writ_edge_sessions 3",
+            "writ_edge_statements_total 4",
+            "writ_edge_epoch 7",
+            "# TYPE writ_edge_statement_seconds histogram",
+            r#"writ_edge_statement_seconds_bucket{le="0.00005",database="shop",principal_kind="user"} 1"#,
+            r#"writ_edge_statement_seconds_bucket{le="0.0001",database="shop",principal_kind="user"} 2"#,
+            r#"writ_edge_statement_seconds_bucket{le="+Inf",database="shop",principal_kind="user"} 3"#,
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
 }

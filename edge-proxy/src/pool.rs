@@ -20,7 +20,7 @@ use writ_model::config::Database;
 
 use crate::connection::Side;
 use crate::metrics::Metrics;
-use crate::upstream::{Upstream, UpstreamStream};
+use crate::upstream::{CancelKey, Upstream, UpstreamStream};
 
 /// How long a session waits for a connection.
 pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -90,7 +90,7 @@ pub struct Pooled {
     /// The connection.
     pub side: Side<UpstreamStream>,
     /// What cancels a statement in it.
-    pub cancel_key: (i32, Vec<u8>),
+    pub cancel_key: CancelKey,
     /// What holds in it.
     pub greeting: Greeting,
     /// What sessions left in it.
@@ -241,10 +241,11 @@ impl Pool {
         key: &Key,
         connect: impl Fn() -> F,
     ) -> Result<Leased, AcquireError<E>> {
-        let waiting = Waiting::new(self);
+        let (waiting, began) = (Waiting::new(self), Instant::now());
         let permit =
             tokio::time::timeout(self.wait_max, Arc::clone(&self.permits).acquire_owned()).await;
         drop(waiting);
+        self.metrics.pool_wait.observe_since(began);
         let Ok(Ok(permit)) = permit else {
             self.metrics.pool_timeouts.add(1);
             return Err(AcquireError::Busy);
@@ -289,7 +290,7 @@ impl Pool {
     }
 
     fn welcome(&self, key: &Key, upstream: Upstream, names: SessionNames, slot: Slot) -> Pooled {
-        let Upstream { stream, leftover, parameters, process_id, secret_key } = upstream;
+        let Upstream { stream, leftover, parameters, cancel_key } = upstream;
         let mut shelf = self.shelf.lock();
         let known = shelf.greetings.get(key);
         let same = known.filter(|g| *g.names == names && *g.parameters == parameters).cloned();
@@ -301,7 +302,7 @@ impl Pool {
         shelf.forget_keys();
         Pooled {
             side: Side::new(stream, leftover),
-            cancel_key: (process_id, secret_key),
+            cancel_key,
             greeting,
             backend: Backend::default(),
             cancelling: Arc::default(),
@@ -403,13 +404,12 @@ impl Idle {
 impl Pooled {
     /// Says goodbye to the server.
     pub async fn close(self) {
-        let Pooled { side, cancel_key: (process_id, secret_key), .. } = self;
+        let Pooled { side, cancel_key, .. } = self;
         let upstream = Upstream {
             stream: side.stream,
             leftover: BytesMut::new(),
             parameters: Vec::new(),
-            process_id,
-            secret_key,
+            cancel_key,
         };
         upstream.close().await;
     }

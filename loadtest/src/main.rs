@@ -2,6 +2,7 @@
 //! the same run (A B C A B C …), so that a noisy machine shifts all of them alike.
 
 mod cpu;
+mod forward;
 mod pgbench;
 mod report;
 mod stream;
@@ -19,11 +20,14 @@ use target::Target;
 struct Args {
     /// An endpoint: NAME=URL or NAME=URL,PID where PID is the proxy whose CPU time counts. The first is the baseline
     /// of throughput ratios.
-    #[arg(long = "target", required = true, value_parser = target::parse)]
+    #[arg(long = "target", required_unless_present = "forward", value_parser = target::parse)]
     targets: Vec<Target>,
-    /// Which target's CPU per transaction the others are compared with.
+    /// Which target the others are compared with besides the first, in throughput and in CPU per transaction.
     #[arg(long)]
-    cpu_baseline: Option<String>,
+    peer: Option<String>,
+    /// Measures nothing, and forwards bytes instead: FROM=TO, two addresses. What a proxy costs that does nothing.
+    #[arg(long, value_parser = forward::parse)]
+    forward: Option<forward::Route>,
     /// How many times each target is measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -33,8 +37,9 @@ struct Args {
     /// Client counts.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     clients: Vec<u32>,
-    /// pgbench query modes; `simple-quoted` is `simple` with texts of which each is analysed.
-    #[arg(long, value_delimiter = ',', default_value = "simple,extended,prepared")]
+    /// pgbench query modes; `simple-quoted` is `simple` with texts of which each is analysed, `connect` is `simple` with a
+    /// connection for each, `tpcb-simple` (`-extended`, `-prepared`) pgbench's own transaction with writes.
+    #[arg(long, value_delimiter = ',', default_value = "simple,simple-quoted,extended,prepared")]
     modes: Vec<String>,
     /// Rows of the streamed result; 0 leaves streaming out.
     #[arg(long, default_value_t = 1_000_000)]
@@ -49,12 +54,15 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(route) = args.forward {
+        return forward::run(route);
+    }
     ensure!(args.rounds > 0, "--rounds must be at least 1");
     let mut report = Report::default();
     for mode in &args.modes {
         for &clients in &args.clients {
             let name = format!("{mode}, {clients} clients");
-            eprintln!("pgbench -S: {name}");
+            eprintln!("pgbench: {name}");
             for _ in 0..args.rounds {
                 for target in &args.targets {
                     let run = pgbench::run(&args.bin_dir, target, mode, clients, args.seconds)
@@ -65,7 +73,7 @@ fn main() -> Result<()> {
         }
     }
     if args.stream_rows > 0 {
-        for kind in [stream::Kind::Select, stream::Kind::CopyOut] {
+        for kind in [stream::Kind::Select, stream::Kind::CopyOut, stream::Kind::CopyIn] {
             eprintln!("stream: {}", kind.name());
             for _ in 0..args.rounds {
                 for target in &args.targets {
@@ -76,11 +84,10 @@ fn main() -> Result<()> {
             }
         }
     }
-    let cpu_baseline = args.cpu_baseline.as_deref();
     if args.json {
         println!("{:#}", report.to_json());
     } else {
-        print!("{}", report.to_markdown(&args.targets, cpu_baseline));
+        print!("{}", report.to_markdown(&args.targets, args.peer.as_deref()));
     }
     Ok(())
 }

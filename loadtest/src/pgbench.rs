@@ -18,10 +18,21 @@ const QUOTED_MODE: &str = "simple-quoted";
 /// The rows of `pgbench -i -s 10`.
 const ACCOUNTS: u32 = 1_000_000;
 
+/// `connect`: a connection for each `SELECT`.
+const CONNECT_MODE: &str = "connect";
+/// `tpcb-simple` and its like: pgbench's own transaction of three UPDATEs, a SELECT and an INSERT.
+const WRITES_PREFIX: &str = "tpcb-";
+
 /// The arguments of pgbench for a mode; a script of our own is written into `scratch`.
 fn script(mode: &str, scratch: &Path) -> Result<Vec<String>> {
+    if let Some(protocol) = mode.strip_prefix(WRITES_PREFIX) {
+        return Ok(["-b", "tpcb-like", "-M", protocol].map(str::to_owned).to_vec());
+    }
+    if mode == CONNECT_MODE {
+        return Ok(["-S", "-C", "-M", "simple"].map(str::to_owned).to_vec());
+    }
     if mode != QUOTED_MODE {
-        return Ok(vec!["-S".into(), "-M".into(), mode.into()]);
+        return Ok(["-S", "-M", mode].map(str::to_owned).to_vec());
     }
     let path = scratch.join("quoted.sql");
     let query = "SELECT abalance FROM pgbench_accounts WHERE aid = ':aid';";

@@ -1,4 +1,4 @@
-//! Medians and ratios, as Markdown or JSON.
+//! Figures and ratios, each as smallest / median / largest of all rounds, as Markdown or JSON.
 
 use std::fmt::Write;
 
@@ -39,6 +39,13 @@ fn spread(mut figures: Vec<f64>) -> Option<Spread> {
     Some(Spread { min: *figures.first()?, median, max: *figures.last()? })
 }
 
+impl Spread {
+    fn show(&self, digits: usize) -> String {
+        let Self { min, median, max } = self;
+        format!("{min:.digits$} / {median:.digits$} / {max:.digits$}")
+    }
+}
+
 impl Report {
     pub(crate) fn add(&mut self, case: &str, target: &Target, run: Run) {
         self.runs.push((case.to_owned(), target.name.clone(), run));
@@ -64,41 +71,54 @@ impl Report {
         spread(of_target.filter_map(|(_, _, run)| pick(run)).collect())
     }
 
-    /// One row per case and target; ratios are of medians against the first target and the CPU baseline.
-    pub(crate) fn to_markdown(&self, targets: &[Target], cpu_baseline: Option<&str>) -> String {
-        let mut text = String::from(
-            "| case | target | per second (min/median/max) | ratio | CPU µs each | CPU ratio | p50 µs | p99 µs |\n|---|---|---|---|---|---|---|---|\n",
-        );
-        let number = |figure: Option<f64>, digits: usize| {
-            figure.map_or("–".to_owned(), |f| format!("{f:.digits$}"))
+    /// The ratios of `target` to `base`, round by round: what slows the machine down slows both.
+    fn ratios(
+        &self,
+        case: &str,
+        target: &str,
+        base: &str,
+        pick: impl Fn(&Run) -> Option<f64>,
+    ) -> Option<Spread> {
+        let rounds = |of: &str| -> Vec<f64> {
+            let runs = self.runs.iter().filter(|(c, t, _)| c == case && t == of);
+            runs.filter_map(|(_, _, run)| pick(run)).collect()
         };
+        let bases = rounds(base);
+        spread(rounds(target).into_iter().zip(bases).map(|(figure, base)| figure / base).collect())
+    }
+
+    /// One row per case and target; ratios are to the first target and to `peer`, round by round.
+    pub(crate) fn to_markdown(&self, targets: &[Target], peer: Option<&str>) -> String {
+        let mut text = String::from(
+            "| case | target | per second | to direct | to peer | CPU µs each | CPU to peer | p50 µs | p99 µs |\n|---|---|---|---|---|---|---|---|---|\n",
+        );
+        let number =
+            |figure: Option<f64>| figure.map_or("–".to_owned(), |figure| format!("{figure:.0}"));
+        let first = targets.first().map_or("", |target| target.name.as_str());
         for case in self.cases() {
-            let first = targets.first().map_or("", |t| t.name.as_str());
-            let base = self.figures(case, first, |r| Some(r.per_second)).map(|s| s.median);
-            let cpu_base = cpu_baseline
-                .and_then(|t| self.figures(case, t, |r| r.cpu_micros))
-                .map(|s| s.median);
             for target in targets {
-                let Some(speed) = self.figures(case, &target.name, |r| Some(r.per_second)) else {
+                let name = target.name.as_str();
+                let Some(speed) = self.figures(case, name, |r| Some(r.per_second)) else {
                     continue;
                 };
-                let cpu = self.figures(case, &target.name, |r| r.cpu_micros).map(|s| s.median);
-                let ratio = base.map(|b| speed.median / b);
-                let cpu_ratio = cpu.zip(cpu_base).map(|(c, b)| c / b);
-                let p50 = self.figures(case, &target.name, |r| r.p50_micros).map(|s| s.median);
-                let p99 = self.figures(case, &target.name, |r| r.p99_micros).map(|s| s.median);
+                let figure = |pick: fn(&Run) -> Option<f64>| {
+                    self.figures(case, name, pick).map(|spread| spread.median)
+                };
+                let to = |base: Option<&str>, pick: fn(&Run) -> Option<f64>| {
+                    let base = base.filter(|base| *base != name);
+                    base.and_then(|base| self.ratios(case, name, base, pick))
+                        .map_or("–".to_owned(), |spread| spread.show(2))
+                };
                 let _ = writeln!(
                     text,
-                    "| {case} | {} | {:.0} / {:.0} / {:.0} | {} | {} | {} | {} | {} |",
-                    target.name,
-                    speed.min,
-                    speed.median,
-                    speed.max,
-                    number(ratio, 2),
-                    number(cpu, 1),
-                    number(cpu_ratio, 2),
-                    number(p50, 0),
-                    number(p99, 0),
+                    "| {case} | {name} | {} | {} | {} | {} | {} | {} | {} |",
+                    speed.show(0),
+                    to(Some(first), |r| Some(r.per_second)),
+                    to(peer, |r| Some(r.per_second)),
+                    figure(|r| r.cpu_micros).map_or("–".to_owned(), |f| format!("{f:.1}")),
+                    to(peer, |r| r.cpu_micros),
+                    number(figure(|r| r.p50_micros)),
+                    number(figure(|r| r.p99_micros)),
                 );
             }
         }
@@ -122,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ratios_are_of_medians() {
+    fn ratios_are_of_rounds() {
         let target = |name: &str| Target { name: name.into(), url: String::new(), pid: None };
         let run = |per_second| Run {
             per_second,
@@ -136,9 +156,6 @@ mod tests {
             report.add("case", &target("b"), run(b));
         }
         let text = report.to_markdown(&[target("a"), target("b")], Some("a"));
-        assert!(
-            text.contains("| case | b | 50 / 55 / 90 | 0.50 | 55.0 | 0.50 | – | – |"),
-            "{text}"
-        );
+        assert!(text.contains("| case | b | 50 / 55 / 90 | 0.18 / 0.50 / 0.82 |"), "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! One big result, streamed: MB/s and what it cost the proxy per GB.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -18,7 +18,12 @@ pub(crate) enum Kind {
     Select,
     /// CopyData messages.
     CopyOut,
+    /// CopyData messages of the client.
+    CopyIn,
 }
+
+/// Where COPY puts its rows: `loadtest/run` makes it.
+const COPY_TABLE: &str = "loadtest_rows";
 
 /// How many bytes are read from psql at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -28,6 +33,7 @@ impl Kind {
         match self {
             Self::Select => "SELECT stream (MB/s)",
             Self::CopyOut => "COPY out (MB/s)",
+            Self::CopyIn => "COPY in (MB/s)",
         }
     }
 
@@ -39,22 +45,29 @@ impl Kind {
             // FETCH_COUNT would turn it into a cursor; a plain \g streams into psql's buffer.
             Self::Select => query,
             Self::CopyOut => format!("COPY ({query}) TO STDOUT"),
+            Self::CopyIn => format!("COPY {COPY_TABLE} FROM STDIN"),
         }
     }
 }
 
-/// Streams `rows` rows through psql and counts the bytes that it prints.
+/// Streams `rows` rows through psql and counts the bytes that it prints, or is given.
 pub(crate) fn run(bin_dir: &Path, target: &Target, kind: Kind, rows: u64) -> Result<Run> {
+    let input = match kind {
+        Kind::CopyIn => copy_text(rows),
+        Kind::Select | Kind::CopyOut => String::new(),
+    };
     let before = target.pid.map(cpu::micros).transpose()?;
     let started = Instant::now();
     let mut child = Command::new(bin_dir.join("psql"))
         .args(["-X", "-q", "-A", "-t", "-c", &kind.sql(rows), &target.url])
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .context("psql does not start")?;
+    let mut bytes = input.len();
+    child.stdin.take().context("no input")?.write_all(input.as_bytes())?;
     let mut output = child.stdout.take().context("no output")?;
     let mut buffer = vec![0; READ_BYTES];
-    let mut bytes = 0;
     loop {
         match output.read(&mut buffer)? {
             0 => break,
@@ -67,4 +80,11 @@ pub(crate) fn run(bin_dir: &Path, target: &Target, kind: Kind, rows: u64) -> Res
     let megabytes = bytes as f64 / 1e6;
     let cpu_micros = before.zip(after).map(|(before, after)| (after - before) as f64 / megabytes);
     Ok(Run { per_second: megabytes / seconds, cpu_micros, p50_micros: None, p99_micros: None })
+}
+
+/// The rows that `Select` reads, as COPY takes them.
+fn copy_text(rows: u64) -> String {
+    let pad = "x".repeat(60);
+    let row = |i| format!("{i}\trow {i}\t{}\t{pad}\n", i * 7);
+    (1..=rows).map(row).collect()
 }

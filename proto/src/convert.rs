@@ -7,6 +7,7 @@ use writ_model::config::{
     Pooling, TokenKey, UpstreamTls, WhenStale,
 };
 use writ_model::ids::IdError;
+use writ_model::server::SessionAttrs;
 use writ_model::{ColumnRef, DurationMs, Principal, Tag};
 
 use crate::v1;
@@ -33,6 +34,23 @@ pub enum ConvertError {
         /// Its value.
         value: i64,
     },
+    /// A word that this version does not know.
+    #[error("{field}: {reason}; the sender may be newer than this process")]
+    Word {
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A sender that is older says nothing.
+fn session_attrs(text: &str) -> Result<SessionAttrs, ConvertError> {
+    if text.is_empty() {
+        return Ok(SessionAttrs::Any);
+    }
+    let word = |reason| ConvertError::Word { field: "database.target_session_attrs", reason };
+    text.parse().map_err(word)
 }
 
 fn id<T: std::str::FromStr<Err = IdError>>(
@@ -97,6 +115,7 @@ impl TryFrom<v1::Database> for Database {
             credential: credential_ref,
             tls,
             shared_connections,
+            target_session_attrs,
         } = wire;
         Ok(Self {
             name: id("database.name", &name)?,
@@ -132,6 +151,7 @@ impl TryFrom<v1::Database> for Database {
                     });
                 }
             },
+            session_attrs: session_attrs(&target_session_attrs)?,
         })
     }
 }
@@ -151,6 +171,7 @@ impl From<&Database> for v1::Database {
             credential,
             tls,
             pooling,
+            session_attrs,
         } = model;
         let from = match credential {
             CredentialRef::File(name) => Credential::File(name.clone()),
@@ -177,6 +198,7 @@ impl From<&Database> for v1::Database {
                 Pooling::Session => 0,
                 Pooling::Transaction { connections_max } => u32::from(*connections_max),
             },
+            target_session_attrs: session_attrs.as_str().to_owned(),
         }
     }
 }

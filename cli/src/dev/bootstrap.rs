@@ -129,6 +129,7 @@ fn database(dir: &Path, choices: &Choices) -> Result<v1::Database> {
         credential: Some(v1::CredentialRef { from: Some(from) }),
         tls: tls.into(),
         shared_connections: 0,
+        target_session_attrs: String::new(),
     })
 }
 

@@ -110,6 +110,10 @@ fn set_database(state: &State, database: &Database) -> Result<Vec<Event>, Refusa
             database.name
         )));
     }
+    if let Err(reason) = database.servers() {
+        let name = &database.name;
+        return Err(Refusal::Invalid(format!("the host of database {name}: {reason}")));
+    }
     if let Pooling::Transaction { connections_max } = database.pooling
         && !(1..=SHARED_CONNECTIONS_MAX).contains(&connections_max)
     {

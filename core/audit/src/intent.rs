@@ -112,6 +112,8 @@ pub struct IntentRef<'a> {
     pub protocol: ProtocolKind,
     /// Whether it goes on to the database.
     pub effect: Effect,
+    /// What was decided, for counting: `allow`, `mask`, `hold` or `deny`. In the record the profile says it.
+    pub decided: &'static str,
     /// The approval that was asked for or used.
     pub approval: Option<&'a ApprovalId>,
     /// The Bind message's values.

@@ -107,6 +107,7 @@ fn the_hot_path_writes_the_same_bytes() {
             profile: &profile,
             protocol: intent.protocol,
             effect: intent.effect,
+            decided: "allow",
             approval: intent.approval.as_ref(),
             binds: borrowed,
         };

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ColumnRef, DatabaseName, EnvironmentName, Epoch, GroupName, PrincipalId, Tag};
 use crate::principal::{Actor, DELEGATION_DEPTH_MAX, Principal};
+use crate::server::SessionAttrs;
 use crate::time::DurationMs;
 
 /// Where a credential is; never the credential itself.
@@ -63,9 +64,9 @@ pub struct Database {
     pub owner: String,
     /// Free labels, such as `tier` = `1`.
     pub tags: BTreeMap<String, String>,
-    /// Host name or address.
+    /// Host names or addresses, with commas between, each with a port of its own or not: see [`Database::servers`].
     pub host: String,
-    /// TCP port.
+    /// TCP port of those without one.
     pub port: u16,
     /// The database's name at the server.
     pub dbname: String,
@@ -78,6 +79,9 @@ pub struct Database {
     /// How long sessions keep their connections.
     #[serde(default)]
     pub pooling: Pooling,
+    /// Which of its servers sessions may have.
+    #[serde(default)]
+    pub session_attrs: SessionAttrs,
 }
 
 /// Who said what a column holds.

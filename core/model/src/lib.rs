@@ -14,6 +14,7 @@ pub mod mask;
 mod mask_kind;
 pub mod principal;
 pub mod secret;
+pub mod server;
 pub mod sqlstate;
 pub mod time;
 

@@ -56,6 +56,15 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    /// `allow`, `mask`, `hold` or `deny`.
+    #[must_use]
+    pub fn decided(&self) -> &'static str {
+        match self.decision.verdict.as_str() {
+            "allow" if self.rewritten.is_some() || self.screen.is_some() => "mask",
+            other => other,
+        }
+    }
+
     /// This ruling for another text with exactly the same facts. `None` where more than the text would
     /// differ: a text was rewritten, or the record does not keep it as it is.
     pub(crate) fn for_text(&self, text: &str) -> Option<Self> {

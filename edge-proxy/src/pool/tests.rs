@@ -31,7 +31,7 @@ async fn leased(pool: &Arc<Pool>, server: &Postgres, key: &Key) -> Leased {
 }
 
 fn process_id(leased: &Leased) -> i32 {
-    leased.pooled.cancel_key.0
+    leased.pooled.cancel_key.process_id
 }
 
 #[tokio::test]

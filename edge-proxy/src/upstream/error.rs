@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use writ_model::server::SessionAttrs;
+
 use super::frames::{ReadError, cstr};
 
 /// What the server itself said in an ErrorResponse.
@@ -66,6 +68,17 @@ pub enum ConnectError {
         "the login broke off: {0}; check that the database's host and port are those of PostgreSQL 14 or later"
     )]
     Protocol(String),
+    /// The server is there, and is not one that sessions may have.
+    #[error("{address} is not {wanted}; it is passed over")]
+    Unsuitable {
+        /// Host and port.
+        address: String,
+        /// What the database's `target_session_attrs` asks for.
+        wanted: SessionAttrs,
+    },
+    /// None of several servers will do.
+    #[error("no server will do: {0}")]
+    NoServer(String),
     /// It took too long.
     #[error(
         "{address} did not finish the login within {wait:?}; check the network and the server's load"
@@ -76,6 +89,25 @@ pub enum ConnectError {
         /// How long we waited.
         wait: Duration,
     },
+}
+
+impl ConnectError {
+    /// Whether the other servers of the same database would say the same.
+    pub(super) fn is_everywhere(&self) -> bool {
+        match self {
+            Self::CredentialMissing { .. } | Self::AuthenticationRefused { .. } => true,
+            // The server starts, stops, or has no room: 57P, 53.
+            Self::Server(error) => {
+                !error.sqlstate.starts_with("57P") && !error.sqlstate.starts_with("53")
+            }
+            Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::Protocol(_)
+            | Self::Unsuitable { .. }
+            | Self::NoServer(_)
+            | Self::Timeout { .. } => false,
+        }
+    }
 }
 
 impl From<ReadError> for ConnectError {
@@ -163,6 +195,7 @@ pub(super) mod tests {
             credential: CredentialRef::None,
             tls: UpstreamTls::Disable,
             pooling: Pooling::Session,
+            session_attrs: writ_model::server::SessionAttrs::Any,
         }
     }
 

@@ -20,6 +20,7 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use writ_edge_core::startup::CANCEL_KEY_BYTES;
 use writ_model::config::Database;
+use writ_model::server::{Server, SessionAttrs};
 
 pub use error::{ConnectError, QueryError, ServerError};
 pub use query::{Parameters, Row};
@@ -39,6 +40,9 @@ const LOGIN_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 const LOGIN_MESSAGES_MAX: usize = 1_000;
 /// Startup parameters that the [`Database`] decides, or that would change the protocol.
 const OWN_PARAMETERS: [&str; 3] = ["user", "database", "replication"];
+
+/// How long one of several servers may take: the next one may be there.
+const CONNECT_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
 
 /// Bounds on connecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,19 +65,30 @@ pub struct Upstream {
     pub leftover: BytesMut,
     /// The server's ParameterStatus values, the latest of each name.
     pub parameters: Vec<(String, String)>,
-    /// The backend's process id, for [`cancel`].
+    /// For [`cancel`].
+    pub cancel_key: CancelKey,
+}
+
+/// Whom to ask to cancel what a backend does.
+#[derive(Clone)]
+pub struct CancelKey {
+    /// The server that it is at.
+    pub server: Server,
+    /// The backend's process id.
     pub process_id: i32,
     /// What proves to the server that a cancel request is ours.
-    pub secret_key: Vec<u8>,
+    pub secret: Vec<u8>,
 }
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream").field("process_id", &self.process_id).finish_non_exhaustive()
+        f.debug_struct("Upstream")
+            .field("process_id", &self.cancel_key.process_id)
+            .finish_non_exhaustive()
     }
 }
 
-/// Connects to `database` and logs in with its own credential.
+/// Connects to the first of the servers of `database` that will do, and logs in with its own credential.
 ///
 /// `startup` are further startup parameters; `user`, `database` and `replication` among them are ignored.
 pub async fn connect(
@@ -81,30 +96,66 @@ pub async fn connect(
     startup: &[(String, String)],
     limits: &ConnectLimits,
 ) -> Result<Upstream, ConnectError> {
+    let servers = database.servers().map_err(ConnectError::NoServer)?;
+    if let [server] = servers.as_slice() {
+        return connect_to(database, server, startup, database.session_attrs, limits.connect).await;
+    }
+    let wait = limits.connect.min(CONNECT_ONE_OF_SEVERAL);
+    let mut passes = vec![database.session_attrs];
+    if database.session_attrs == SessionAttrs::PreferStandby {
+        passes.push(SessionAttrs::Any);
+    }
+    let mut reasons = Vec::new();
+    for attrs in passes {
+        for server in &servers {
+            match connect_to(database, server, startup, attrs, wait).await {
+                Ok(upstream) => return Ok(upstream),
+                // Another server would say the same of a role, a password or a database that is not there.
+                Err(error) if error.is_everywhere() => return Err(error),
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+    }
+    Err(ConnectError::NoServer(reasons.join("; ")))
+}
+
+async fn connect_to(
+    database: &Database,
+    server: &Server,
+    startup: &[(String, String)],
+    attrs: SessionAttrs,
+    wait: Duration,
+) -> Result<Upstream, ConnectError> {
+    let database = &database.at(server);
     let work = async {
         let stream = stream::open(database).await?;
-        log_in(database, startup, stream).await
+        log_in(database, server, startup, stream).await
     };
-    within(database, limits.connect, work).await
+    let upstream = within(database, wait, work).await?;
+    // One server is asked only where something is asked of it.
+    if !attrs.fits(&upstream.parameters) {
+        let unsuitable = ConnectError::Unsuitable { address: server.to_string(), wanted: attrs };
+        upstream.close().await;
+        return Err(unsuitable);
+    }
+    Ok(upstream)
 }
 
 /// Asks the server of `database` to cancel what the backend with these keys is doing.
 ///
 /// The server never says whether it did.
-pub async fn cancel(
-    database: &Database,
-    process_id: i32,
-    secret_key: &[u8],
-) -> Result<(), ConnectError> {
+pub async fn cancel(database: &Database, key: &CancelKey) -> Result<(), ConnectError> {
+    let CancelKey { server, process_id, secret } = key;
+    let database = &database.at(server);
     let work = async {
         let mut stream = stream::open(database).await?;
         let mut request = BytesMut::new();
-        let length = i32::try_from(12 + secret_key.len())
+        let length = i32::try_from(12 + secret.len())
             .map_err(|_| ConnectError::Protocol("the cancel key is too long".to_owned()))?;
         request.put_i32(length);
         request.put_i32(CANCEL_CODE);
-        request.put_i32(process_id);
-        request.put_slice(secret_key);
+        request.put_i32(*process_id);
+        request.put_slice(secret);
         stream.write_all(&request).await.map_err(ReadError::Io)?;
         stream.flush().await.map_err(ReadError::Io)?;
         // The server closes once it has passed the request on; a reset is as good as an end.
@@ -132,6 +183,7 @@ fn address(database: &Database) -> String {
 
 async fn log_in(
     database: &Database,
+    server: &Server,
     startup: &[(String, String)],
     mut stream: UpstreamStream,
 ) -> Result<Upstream, ConnectError> {
@@ -142,8 +194,7 @@ async fn log_in(
         stream,
         leftover: BytesMut::new(),
         parameters: Vec::new(),
-        process_id: 0,
-        secret_key: Vec::new(),
+        cancel_key: CancelKey { server: server.clone(), process_id: 0, secret: Vec::new() },
     };
     auth::authenticate(&mut upstream, database).await?;
     for _ in 0..LOGIN_MESSAGES_MAX {
@@ -156,8 +207,8 @@ async fn log_in(
                 let (id, key) = key.ok_or_else(|| {
                     ConnectError::Protocol("BackendKeyData has no key that can be".to_owned())
                 })?;
-                upstream.process_id = i32::from_be_bytes(*id);
-                upstream.secret_key = key.to_vec();
+                upstream.cancel_key.process_id = i32::from_be_bytes(*id);
+                upstream.cancel_key.secret = key.to_vec();
             }
             b'S' => upstream.note_parameter(&body),
             b'E' => return Err(auth::refusal(database, error::server_error(&body))),

@@ -17,6 +17,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 /// Roles by how they log in; every other role needs SCRAM.
 const HBA: &str = "local all all trust\n\
+    local replication all trust\n\
     host all trusted 127.0.0.1/32 trust\n\
     host all cleartext 127.0.0.1/32 password\n\
     host all hashed 127.0.0.1/32 md5\n\
@@ -49,6 +50,24 @@ impl Postgres {
         std::fs::write(server.data().join("pg_hba.conf"), HBA).expect("written");
         server.boot();
         server
+    }
+
+    /// A standby of it, which follows it.
+    pub(crate) fn standby(&self) -> Self {
+        let mut standby = Self { dir: tempfile::tempdir().expect("a directory"), port: 0 };
+        for name in ["password", "server.crt", "server.key", "ca.crt"] {
+            let copy = standby.dir.path().join(name);
+            std::fs::copy(self.dir.path().join(name), &copy).expect("copied");
+            hand_over(&copy);
+        }
+        hand_over(standby.dir.path());
+        let (home, port) = (self.dir.path().display().to_string(), self.port.to_string());
+        let data = standby.data().display().to_string();
+        let from = ["-h", &home, "-p", &port, "-U", "postgres", "-D", &data];
+        let how = ["-R", "-X", "stream", "--checkpoint=fast", "--no-sync"];
+        run("pg_basebackup", &[&from[..], &how].concat());
+        standby.boot();
+        standby
     }
 
     /// Starts the server on a port that nobody has.
@@ -124,6 +143,7 @@ impl Postgres {
             credential: CredentialRef::File(self.password_file().display().to_string()),
             tls: UpstreamTls::Disable,
             pooling: Pooling::Session,
+            session_attrs: writ_model::server::SessionAttrs::Any,
             ..super::error::tests::database()
         }
     }

@@ -37,8 +37,8 @@ async fn scram_lets_in_with_the_right_password_only() {
         "writ \"x\""
     );
     let process_id = one(&mut upstream, "SELECT pg_backend_pid()").await;
-    assert_eq!(process_id, upstream.process_id.to_string());
-    assert_eq!(upstream.secret_key.len(), 4);
+    assert_eq!(process_id, upstream.cancel_key.process_id.to_string());
+    assert_eq!(upstream.cancel_key.secret.len(), 4);
     let known = |name: &str| upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v);
     assert_eq!(known("server_encoding").map(String::as_str), Some("UTF8"));
     assert!(upstream.leftover.is_empty());
@@ -129,14 +129,15 @@ async fn a_cancel_reaches_the_backend() {
     for tls in [UpstreamTls::Disable, UpstreamTls::Require] {
         let database = with_tls(&server, tls);
         let mut upstream = try_connect(&database).await.expect("connected");
-        let (id, key) = (upstream.process_id, upstream.secret_key.clone());
+        let key = upstream.cancel_key.clone();
+        let id = key.process_id;
         let mut admin = server.connect().await;
         let canceller = async {
             let active = format!(
                 "SELECT count(*) FROM pg_stat_activity WHERE pid = {id} AND query LIKE '%sleep%' AND state = 'active'"
             );
             while one(&mut admin, &active).await != "1" {}
-            cancel(&database, id, &key).await.expect("asked");
+            cancel(&database, &key).await.expect("asked");
         };
         let (slept, ()) = tokio::join!(upstream.query("SELECT pg_sleep(60)"), canceller);
         assert!(matches!(slept, Err(QueryError::Server(e)) if e.sqlstate == "57014"));
@@ -166,7 +167,7 @@ async fn queries_keep_rows_errors_and_parameters_apart() {
     let latest = ("standard_conforming_strings".to_owned(), "off".to_owned());
     assert!(upstream.parameters.contains(&latest));
 
-    let end = format!("SELECT pg_terminate_backend({})", upstream.process_id);
+    let end = format!("SELECT pg_terminate_backend({})", upstream.cancel_key.process_id);
     let error = upstream.query(&end).await.expect_err("ended");
     assert!(!error.connection_is_usable(), "{error}");
 }
@@ -226,10 +227,13 @@ async fn startup_takes_cancel_keys_of_any_length_that_the_protocol_has() {
     for length in [4, 32, 255, 256] {
         let (database, _) = liar(greets_with_key(length)).await;
         let upstream = try_connect(&database).await.expect("connected");
-        assert_eq!((upstream.process_id, upstream.secret_key.len()), (42, length));
+        let key = &upstream.cancel_key;
+        assert_eq!((key.process_id, key.secret.len()), (42, length));
         // It goes back as it came.
         let (database, heard) = liar(&[b""]).await;
-        cancel(&database, 42, &upstream.secret_key).await.expect("asked");
+        let server = database.servers().expect("one").remove(0);
+        let key = CancelKey { server, ..upstream.cancel_key.clone() };
+        cancel(&database, &key).await.expect("asked");
         let heard = heard.await.expect("heard");
         let head = [&u32::try_from(12 + length).expect("a length").to_be_bytes()[..]];
         let expected = [head[0], b"\x04\xd2\x16\x2e\0\0\0\x2a", &vec![7; length]].concat();
@@ -269,4 +273,50 @@ fn startup_parameters_cannot_change_who_we_are() {
     let expected = b"\0\0\0\x2d\0\x03\0\0user\0app\0database\0shop\0TimeZone\0UTC\0\0";
     assert_eq!(message.as_ref(), expected.as_slice());
     assert!(startup_message(&database, &[extra("a", "b\0user\0root")]).is_err());
+}
+
+/// The port of the server that is reached where these attributes are asked for.
+async fn reached(database: &Database, attrs: SessionAttrs) -> Result<u16, ConnectError> {
+    let database = Database { session_attrs: attrs, ..database.clone() };
+    let upstream = try_connect(&database).await?;
+    // The cancel request goes where the session is.
+    cancel(&database, &upstream.cancel_key).await.expect("asked");
+    Ok(upstream.cancel_key.server.port)
+}
+
+#[tokio::test]
+async fn of_several_servers_the_one_that_is_asked_for_is_taken() {
+    let primary = Postgres::start();
+    let standby = primary.standby();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let absent = nobody.local_addr().expect("an address").port();
+    drop(nobody);
+    let mut database = primary.database();
+    database.host =
+        format!("127.0.0.1:{absent},127.0.0.1:{},127.0.0.1:{}", standby.port, primary.port);
+    for (attrs, expected) in [
+        (SessionAttrs::Any, standby.port),
+        (SessionAttrs::ReadWrite, primary.port),
+        (SessionAttrs::Primary, primary.port),
+        (SessionAttrs::ReadOnly, standby.port),
+        (SessionAttrs::Standby, standby.port),
+        (SessionAttrs::PreferStandby, standby.port),
+    ] {
+        assert_eq!(reached(&database, attrs).await.expect("a server"), expected, "{attrs}");
+    }
+    // A wrong password is wrong everywhere: the others are not bothered with it.
+    let wrong =
+        Database { credential: CredentialRef::File("/nonexistent".into()), ..database.clone() };
+    assert!(matches!(fails(&wrong).await, ConnectError::CredentialMissing { .. }));
+
+    // The primary goes: whom is there to write to?
+    assert!(primary.control("stop"));
+    let error = reached(&database, SessionAttrs::ReadWrite).await.expect_err("only the standby");
+    let said = error.to_string();
+    assert!(said.contains("is not read-write") && said.contains("cannot be reached"), "{said}");
+    let mut admin = standby.connect().await;
+    assert_eq!(one(&mut admin, "SELECT pg_promote()").await, "t");
+    assert_eq!(reached(&database, SessionAttrs::ReadWrite).await.expect("promoted"), standby.port);
+    let none_left = reached(&database, SessionAttrs::PreferStandby).await;
+    assert_eq!(none_left.expect("any will do"), standby.port);
 }

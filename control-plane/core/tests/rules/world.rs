@@ -168,6 +168,7 @@ pub(crate) fn database(name: &str) -> Database {
         credential: CredentialRef::File("/etc/secret".into()),
         tls: UpstreamTls::VerifyFull,
         pooling: Pooling::Session,
+        session_attrs: writ_model::server::SessionAttrs::Any,
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn database(environment: &str) -> Database {
         credential: CredentialRef::None,
         tls: UpstreamTls::VerifyFull,
         pooling: Pooling::Session,
+        session_attrs: writ_model::server::SessionAttrs::Any,
     }
 }
 

@@ -82,6 +82,7 @@ impl<G: Gate> Session<G> {
             profile: &ruling.profile,
             protocol: parts.protocol,
             effect: parts.effect,
+            decided: ruling.decided(),
             approval: parts.approval,
             binds,
         };

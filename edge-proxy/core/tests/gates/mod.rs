@@ -121,6 +121,7 @@ pub fn state_with(files: &[PolicyFile]) -> Arc<DatabaseState> {
         credential: CredentialRef::None,
         tls: UpstreamTls::Disable,
         pooling: Pooling::Session,
+        session_attrs: writ_model::server::SessionAttrs::Any,
     };
     let principals = [
         principal("user:dana", &["developers"], None),
