@@ -225,7 +225,7 @@ impl Connection {
 
     /// Lets the core deal with what has come, and carries out what it wants, until nothing changes any more.
     fn work(&mut self) {
-        let (began, before) = (Instant::now(), self.session.statement_count());
+        let before = self.session.statement_count();
         let now = (self.shared.clock)();
         loop {
             let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
@@ -271,7 +271,8 @@ impl Connection {
         }
         self.note_held();
         if self.session.statement_count() > before {
-            self.journal.class().decide.observe_since(began);
+            let took = (self.shared.clock)().0.saturating_sub(now.0);
+            self.journal.class().decide.observe_us(u64::try_from(took).unwrap_or(0));
         }
     }
 

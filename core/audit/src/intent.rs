@@ -7,7 +7,7 @@ use writ_model::{ApprovalId, Timestamp};
 
 use crate::codec::{Reader, Wire, put_blob, put_number};
 use crate::encoding::{CLEAR, put_header, tag};
-use crate::record::{BindValue, Effect, ProtocolKind, SessionProfile, StatementProfile, TextValue};
+use crate::record::{Effect, ProtocolKind, SessionProfile, StatementProfile, TextValue};
 
 /// The encoded form of a [`SessionProfile`]; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,12 +91,40 @@ pub struct Header<'a> {
 pub enum BindValuesRef<'a> {
     /// There are none.
     None,
-    /// As they were.
-    Clear(&'a [BindValue]),
+    /// As they were: their number, and each as [`BindValueRef::put`] wrote it.
+    Clear(u32, &'a [u8]),
     /// Not kept; only how many there were.
     Redacted(u32),
     /// Kept, encrypted.
     Sealed(&'a [u8]),
+}
+
+/// One value of a Bind message, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BindValueRef<'a> {
+    /// NULL.
+    Null,
+    /// A value in text format.
+    Text(&'a str),
+    /// A value in binary format, or a text that is not UTF-8.
+    Binary(&'a [u8]),
+}
+
+impl BindValueRef<'_> {
+    /// Appends the value's encoding: the same as that of a [`BindValue`](crate::record::BindValue).
+    pub fn put(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Null => out.push(1),
+            Self::Text(text) => {
+                out.push(2);
+                put_blob(text.as_bytes(), out);
+            }
+            Self::Binary(bytes) => {
+                out.push(3);
+                put_blob(bytes, out);
+            }
+        }
+    }
 }
 
 /// An intent, borrowed.
@@ -157,9 +185,10 @@ pub fn encode_intent(header: Header<'_>, intent: &IntentRef<'_>, out: &mut Vec<u
 fn put_binds(binds: BindValuesRef<'_>, out: &mut Vec<u8>) {
     match binds {
         BindValuesRef::None => out.push(1),
-        BindValuesRef::Clear(values) => {
+        BindValuesRef::Clear(count, encoded) => {
             out.push(2);
-            crate::codec::put_list(values, out);
+            put_number(u64::from(count), out);
+            out.extend_from_slice(encoded);
         }
         BindValuesRef::Redacted(count) => {
             out.push(3);

@@ -19,8 +19,8 @@ pub use chain::{ChainError, ChainHash, ChainState, Framed, FramedRef};
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointHash, SignedCheckpoint, SourceHead};
 pub use codec::DecodeError;
 pub use intent::{
-    BindValuesRef, EncodedSession, EncodedStatement, Header, IntentRef, OutcomeRef, encode_intent,
-    encode_outcome,
+    BindValueRef, BindValuesRef, EncodedSession, EncodedStatement, Header, IntentRef, OutcomeRef,
+    encode_intent, encode_outcome,
 };
 pub use keys::{KeyError, KeyId, PublicKey, SigningKey};
 pub use merkle::{Frontier, Hash, MerkleError};

@@ -7,8 +7,8 @@ use crate::chain::{ChainState, FramedRef};
 use crate::codec::{DecodeError, Reader, put_number};
 use crate::fixtures::{intent, record, session_profile, statement_profile};
 use crate::intent::{
-    BindValuesRef, EncodedSession, EncodedStatement, Header, IntentRef, OutcomeRef, encode_intent,
-    encode_outcome,
+    BindValueRef, BindValuesRef, EncodedSession, EncodedStatement, Header, IntentRef, OutcomeRef,
+    encode_intent, encode_outcome,
 };
 use crate::merkle;
 use crate::record::*;
@@ -89,9 +89,13 @@ fn unknown_versions_kinds_and_flags_are_refused() {
 fn the_hot_path_writes_the_same_bytes() {
     let text = TextValue::Clear("SELECT ssn FROM customers WHERE id = $1".into());
     let values = vec![BindValue::Text("7".into()), BindValue::Null, BindValue::Binary(vec![0, 1])];
+    let mut encoded = Vec::new();
+    for value in [BindValueRef::Text("7"), BindValueRef::Null, BindValueRef::Binary(&[0, 1])] {
+        value.put(&mut encoded);
+    }
     let cases = [
         (BindValues::None, BindValuesRef::None),
-        (BindValues::Clear(values.clone()), BindValuesRef::Clear(&values)),
+        (BindValues::Clear(values), BindValuesRef::Clear(3, &encoded)),
         (BindValues::Redacted(3), BindValuesRef::Redacted(3)),
         (BindValues::Sealed(vec![9]), BindValuesRef::Sealed(&[9])),
     ];

@@ -36,6 +36,7 @@ use lease::Lease;
 use metered::{CursorMeter, Meter};
 use pending::Pending;
 use probe::Probe;
+use running::Scratch;
 use screened::Screening;
 
 /// The largest Query or Parse message, in bytes.
@@ -170,6 +171,7 @@ pub struct Session<G> {
     pub(crate) rows_charged: u64,
     pub(crate) bytes_charged: u64,
     pub(crate) statement_count: u64,
+    pub(crate) scratch: Scratch,
     pub(crate) bytes_to_client: u64,
     pub(crate) bytes_mark: u64,
     /// The client speaks UTF-8 to the server; otherwise only ASCII texts can be analysed (E2).
@@ -218,6 +220,7 @@ impl<G: Gate> Session<G> {
             rows_charged: 0,
             bytes_charged: 0,
             statement_count: 0,
+            scratch: Scratch::default(),
             bytes_to_client: 0,
             bytes_mark: 0,
             utf8: is_utf8(client_encoding),

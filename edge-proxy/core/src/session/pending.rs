@@ -214,6 +214,10 @@ impl<G: Gate> Session<G> {
     /// Portals end with their transaction. Those that Bind made after its end, and that are not answered yet, are the next
     /// one's: E1, a FETCH of one must not pass for one of a cursor.
     pub(crate) fn forget_portals(&mut self) {
+        if self.pending.is_empty() {
+            self.portals.clear();
+            return self.bound.clear();
+        }
         let mut later: HashSet<&[u8]> = HashSet::new();
         for pending in &mut self.pending {
             if let Pending::Bind(Undo::Portal(name, before)) = pending {

@@ -1,10 +1,12 @@
 //! Statements on their way, and the records about them: the intent before the effect, the outcome after it.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
-use writ_audit::record::BindValue;
-use writ_audit::{BindValuesRef, Effect as RecordEffect, IntentRef, OutcomeRef, ProtocolKind};
-use writ_model::{ApprovalId, Timestamp};
+use writ_audit::{
+    BindValueRef, BindValuesRef, Effect as RecordEffect, IntentRef, OutcomeRef, ProtocolKind,
+};
+use writ_model::{ApprovalId, SessionId, Timestamp};
 
 use super::{Cx, RECORDED_BIND_BYTES_MAX, Session};
 use crate::frame;
@@ -70,14 +72,11 @@ impl<G: Gate> Session<G> {
         parts: &IntentParts<'_>,
         cx: &mut Cx<'_>,
     ) -> Result<u64, JournalFull> {
-        let values = recorded_binds(ruling.redact_binds, parts.bind);
-        let binds = match &values {
-            Recorded::None => BindValuesRef::None,
-            Recorded::Clear(values) => BindValuesRef::Clear(values),
-            Recorded::Redacted(count) => BindValuesRef::Redacted(*count),
-        };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.name(&self.profile.session, number);
+        let binds = scratch.encoded.binds(ruling.redact_binds, parts.bind);
         let intent = IntentRef {
-            statement: &self.statement_id(number),
+            statement: &scratch.id,
             session: &self.encoded,
             profile: &ruling.profile,
             protocol: parts.protocol,
@@ -86,7 +85,9 @@ impl<G: Gate> Session<G> {
             approval: parts.approval,
             binds,
         };
-        cx.journal.intent(cx.now, &intent)
+        let written = cx.journal.intent(cx.now, &intent);
+        self.scratch = scratch;
+        written
     }
 
     /// Writes the outcome of `run`.
@@ -97,8 +98,10 @@ impl<G: Gate> Session<G> {
             Some(refusal) => Some(refusal.code.0),
             None => run.sqlstate.as_deref(),
         };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.name(&self.profile.session, run.number);
         let outcome = OutcomeRef {
-            statement: &self.statement_id(run.number),
+            statement: &scratch.id,
             sqlstate,
             rows: self.rows_of_cut(run.number).unwrap_or(run.rows),
             bytes_out: bytes,
@@ -109,6 +112,7 @@ impl<G: Gate> Session<G> {
         if run.recorded {
             cx.journal.outcome(cx.now, &outcome);
         }
+        self.scratch = scratch;
         if self.counting {
             self.charge(cx);
         }
@@ -125,27 +129,47 @@ impl<G: Gate> Session<G> {
     }
 }
 
-enum Recorded {
-    None,
-    Clear(Vec<BindValue>),
-    Redacted(u32),
+/// Room for what records are made of, used again for each.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    id: String,
+    encoded: EncodedBinds,
 }
 
-fn recorded_binds(redact: bool, bind: Option<&[u8]>) -> Recorded {
-    let Some(tail) = bind else { return Recorded::None };
-    if redact || tail.len() > RECORDED_BIND_BYTES_MAX {
-        return Recorded::Redacted(frame::walk_values(tail, |_, _| {}).unwrap_or(0));
+#[derive(Debug, Default)]
+struct EncodedBinds(Vec<u8>);
+
+impl Scratch {
+    /// Makes the id of a session's statement.
+    fn name(&mut self, session: &SessionId, number: u64) {
+        self.id.clear();
+        // Writing to a String does not fail.
+        let _ = write!(self.id, "{session}-{number}");
     }
-    let mut values = Vec::new();
-    frame::walk_values(tail, |binary, value| {
-        values.push(match value {
-            None => BindValue::Null,
-            Some(bytes) if binary => BindValue::Binary(bytes.to_vec()),
-            Some(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => BindValue::Text(text.to_owned()),
-                Err(_) => BindValue::Binary(bytes.to_vec()),
-            },
+}
+
+impl EncodedBinds {
+    /// What is recorded of a Bind message's values.
+    fn binds(&mut self, redact: bool, bind: Option<&[u8]>) -> BindValuesRef<'_> {
+        let Some(tail) = bind else { return BindValuesRef::None };
+        if redact || tail.len() > RECORDED_BIND_BYTES_MAX {
+            let count = frame::walk_values(tail, |_, _| {}).unwrap_or(0);
+            return BindValuesRef::Redacted(count);
+        }
+        self.0.clear();
+        let mut count = 0;
+        frame::walk_values(tail, |binary, value| {
+            count += 1;
+            let value = match value {
+                None => BindValueRef::Null,
+                Some(bytes) if binary => BindValueRef::Binary(bytes),
+                Some(bytes) => match std::str::from_utf8(bytes) {
+                    Ok(text) => BindValueRef::Text(text),
+                    Err(_) => BindValueRef::Binary(bytes),
+                },
+            };
+            value.put(&mut self.0);
         });
-    });
-    Recorded::Clear(values)
+        BindValuesRef::Clear(count, &self.0)
+    }
 }
