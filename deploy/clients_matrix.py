@@ -32,8 +32,6 @@ NAMED = [
     Named("asyncpg", r"cursors: step by step", r"FETCH and MOVE of a portal", "Cursor.forward() sends MOVE for a portal that Bind made, which is not decided on; its other calls work"),
     Named("asyncpg", r"prepared statements: a table that changes", r"42P01.*rule=closed\.opaque",
           "Known bug: in a session that has a temporary table, one text cannot make another and use it; two texts can"),
-    Named("asyncpg", r"COPY: given up by the client", r"57014",
-          "Known bug: the edge closes a cancel request's connection before the server has it, so that it can hit the next statement"),
 ]
 
 

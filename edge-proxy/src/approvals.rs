@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -14,6 +14,7 @@ use writ_proto::node::{Clock, NodeIdentity};
 use writ_proto::v1;
 use writ_proto::v1::edge_service_client::EdgeServiceClient;
 
+use crate::mailbox::EventSender;
 use crate::sessions::SessionEvent;
 
 /// How long after its deadline a request is given up here, where the control plane has not said so.
@@ -48,7 +49,7 @@ pub struct News {
     /// The statement's number.
     pub number: u64,
     /// The session's events.
-    pub events: mpsc::UnboundedSender<SessionEvent>,
+    pub events: EventSender,
 }
 
 impl News {

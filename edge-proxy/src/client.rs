@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use writ_audit::SessionProfile;
 use writ_audit::record::{ConnectionRefused, SessionClosed, SessionOpened};
@@ -18,18 +18,23 @@ use writ_edge_core::write::{Message, framed};
 use writ_edge_core::{Gate, Session, SessionNames};
 use writ_model::config::EdgeConfig;
 use writ_model::sqlstate::{self, SqlState};
-use writ_model::{DatabaseName, PrincipalId, Secret, SessionId};
+use writ_model::{DatabaseName, PrincipalId, Secret, SessionId, Timestamp};
 
-use crate::connection::{self, Link, Parts, Shared, Sharing, Side};
+use crate::connection::{Connection, Link, Parts, Shared, Sharing};
+use crate::mailbox::mailbox;
 use crate::mask_key::MaskKey;
 use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
-use crate::sessions::Sessions;
+use crate::sessions::{Place, Sessions};
+use crate::side::Side;
 use crate::startup::{ClientStream, Opening, ask_password, open, part, turn_away};
 use crate::states::{Databases, Served};
 use crate::upstream::{ConnectError, ConnectLimits, Upstream};
 
 /// How long a client may take to say who it is.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the connection of a cancel request is kept for it to reach the database.
+const CANCEL_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Start-up parameters that are passed on to the database. Others would change what Writ relies on, or are not the
 /// client's to set.
@@ -104,6 +109,15 @@ struct Admitted {
     room: OwnedSemaphorePermit,
 }
 
+/// A session that begins.
+struct Opened {
+    connection: Box<Connection>,
+    session: SessionId,
+    at: Timestamp,
+    place: Place,
+    room: OwnedSemaphorePermit,
+}
+
 impl Door {
     /// Deals with one connection to its end.
     pub async fn receive(self: Arc<Self>, tcp: TcpStream, address: SocketAddr) {
@@ -112,14 +126,18 @@ impl Door {
         let Ok(opens) = Arc::clone(&self.openings).try_acquire_owned() else {
             return self.not_a_client(address, "too many connections have not said who they are");
         };
-        let opening = tokio::time::timeout(STARTUP_TIMEOUT, open(tcp, &self.tls)).await;
+        let opening = Box::pin(open(tcp, &self.tls));
+        let opening = tokio::time::timeout(STARTUP_TIMEOUT, opening).await;
         drop(opens);
         match opening {
             Ok(Ok(Opening::Session(stream, startup))) => {
                 self.session(stream, startup, address, began).await;
             }
             Ok(Ok(Opening::Cancel(stream, request))) => {
-                self.sessions.cancel(&request);
+                // As at the server, the connection is open until the request has reached what it is for: a client that waits for
+                // the end can send its next statement without it being hit.
+                let over = self.sessions.cancel(&request);
+                let _ = tokio::time::timeout(CANCEL_WAIT_MAX, over).await;
                 part(stream).await;
             }
             Ok(Ok(Opening::Nothing(reason))) => self.not_a_client(address, &reason),
@@ -135,20 +153,48 @@ impl Door {
 
     async fn session(
         self: Arc<Self>,
-        mut stream: ClientStream,
+        stream: ClientStream,
         startup: Startup,
         address: SocketAddr,
         began: Instant,
     ) {
+        // What a login takes is given back before the session begins: most of its life it is idle.
+        let Some(opened) = Box::pin(self.log_in(stream, startup, address, began)).await else {
+            return;
+        };
+        let Opened { connection, session, at, place, room: _room } = opened;
+        let (reason, statements) = connection.run().await;
+        let now = (self.shared.clock)();
+        self.shared.metrics.sessions.add(-1);
+        self.shared.journal.closed(
+            now,
+            SessionClosed {
+                session,
+                reason: reason.as_str().to_owned(),
+                statements,
+                duration_us: u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0),
+            },
+        );
+        drop(place);
+    }
+
+    /// Lets the client in, or turns it away.
+    async fn log_in(
+        &self,
+        mut stream: ClientStream,
+        startup: Startup,
+        address: SocketAddr,
+        began: Instant,
+    ) -> Option<Opened> {
         let admitted = match self.admit(&mut stream, &startup, address).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 self.turn_away(&mut stream, &startup, address, refused).await;
-                return;
+                return None;
             }
         };
-        let Admitted { gate, served, link, greeting: greeted, profile, room: _room } = admitted;
-        let (events, incoming) = mpsc::unbounded_channel();
+        let Admitted { gate, served, link, greeting: greeted, profile, room } = admitted;
+        let (events, incoming) = mailbox();
         let mut key = vec![0; startup.cancel_key_bytes()];
         (self.random)(&mut key);
         let key = Secret::new(key);
@@ -157,44 +203,27 @@ impl Door {
         let tls = stream.is_tls();
         let greeting = greeting(&greeted.parameters, place.process_id, &key);
         if stream.write_all(&greeting).await.is_err() || stream.flush().await.is_err() {
-            return;
+            return None;
         }
-        let opened_at = (self.shared.clock)();
+        let at = (self.shared.clock)();
         let epoch = gate.state().config.epoch;
         let authentication = "token".to_owned();
-        self.shared.journal.opened(
-            opened_at,
-            SessionOpened { session: profile.clone(), authentication, tls, epoch },
-        );
+        self.shared
+            .journal
+            .opened(at, SessionOpened { session: profile.clone(), authentication, tls, epoch });
         self.shared.metrics.sessions.add(1);
         self.shared.metrics.sessions_opened.add(1);
         self.shared.metrics.login.observe_since(began);
         let encoding = client_encoding(&greeted.parameters);
-        let session = match &link {
-            Link::Own { .. } => Session::new(gate, profile.clone(), encoding),
-            Link::Shared(_) => Session::pooled(gate, profile.clone(), encoding),
+        let core = match &link {
+            Link::Own { .. } => Session::new(gate, profile, encoding),
+            Link::Shared(_) => Session::pooled(gate, profile, encoding),
         };
-        let parts = Parts {
-            session,
-            client: stream,
-            link,
-            served,
-            profile: profile.clone(),
-            events: (events, incoming),
-        };
-        let (reason, statements) = connection::run(parts, self.shared.clone()).await;
-        let now = (self.shared.clock)();
-        self.shared.metrics.sessions.add(-1);
-        self.shared.journal.closed(
-            now,
-            SessionClosed {
-                session: profile.session,
-                reason: reason.as_str().to_owned(),
-                statements,
-                duration_us: u64::try_from(now.0.saturating_sub(opened_at.0)).unwrap_or(0),
-            },
-        );
-        drop(place);
+        let session = core.id().clone();
+        let events = (events, incoming);
+        let parts = Parts { session: core, client: stream, link, served, events };
+        let connection = Connection::new(parts, self.shared.clone());
+        Some(Opened { connection, session, at, place, room })
     }
 
     async fn turn_away(

@@ -1,17 +1,14 @@
 //! One session's task: moves bytes between two sockets and the session core, and carries out its effects.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use futures::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
-use writ_audit::SessionProfile;
+use tokio::sync::watch;
 use writ_edge_core::policy_gate::PolicyGate;
 use writ_edge_core::{Cx, Effect, EndReason, Outbox, Session};
 use writ_model::sqlstate;
@@ -21,22 +18,16 @@ use crate::approvals::{Approvals, Asking, News, Requester};
 use crate::client::Refused;
 use crate::database::{estimate_rows, expected_rows};
 use crate::journal::SpoolJournal;
+use crate::mailbox::{EventReceiver, EventSender};
 use crate::metrics::Metrics;
 use crate::pool::{AcquireError, Key, Leased};
 use crate::sessions::SessionEvent;
+use crate::side::{Broken, Side, poll_io};
 use crate::spool::Spool;
 use crate::startup::ClientStream;
 use crate::states::Served;
 use crate::upstream::{CancelKey, UpstreamStream};
 
-/// How many bytes may wait for a side before the other is not read any more.
-const BACKLOG_BYTES_MAX: usize = 256 * 1024;
-/// The first size of a read, in bytes; grows where reads fill it, and shrinks where they bring little.
-const READ_BYTES_MIN: usize = 4 * 1024;
-/// Buffers that are larger, in bytes, are kept while they are empty: bulk data is on its way.
-const KEPT_BYTES_MIN: usize = 16 * 1024;
-/// The largest size of a read, in bytes.
-const READ_BYTES_MAX: usize = 128 * 1024;
 /// How long the last bytes to either side may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// The same to a client whose access was revoked: it may not read at all.
@@ -52,10 +43,8 @@ pub struct Parts {
     pub link: Link,
     /// The database.
     pub served: Arc<Served>,
-    /// Who and from where.
-    pub profile: SessionProfile,
     /// What reaches the session from outside.
-    pub events: (mpsc::UnboundedSender<SessionEvent>, mpsc::UnboundedReceiver<SessionEvent>),
+    pub events: (EventSender, EventReceiver),
 }
 
 /// What all sessions share.
@@ -126,17 +115,6 @@ impl Link {
     }
 }
 
-/// One side of the proxy.
-pub struct Side<S> {
-    pub(crate) stream: S,
-    /// Received and not dealt with.
-    pub(crate) inbox: BytesMut,
-    read_bytes: usize,
-    pub(crate) eof: bool,
-    /// The last write has to be flushed (TLS buffers).
-    pub(crate) unflushed: bool,
-}
-
 pub(crate) struct Connection {
     pub(crate) session: Session<PolicyGate>,
     client: Side<ClientStream>,
@@ -144,8 +122,8 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     pub(crate) shared: Shared,
     pub(crate) served: Arc<Served>,
-    profile: SessionProfile,
-    events: mpsc::UnboundedSender<SessionEvent>,
+    events: EventSender,
+    incoming: EventReceiver,
     durable: watch::Receiver<u64>,
     pub(crate) journal: SpoolJournal,
     asking: Option<Asking>,
@@ -154,52 +132,53 @@ pub(crate) struct Connection {
     end: Option<EndReason>,
 }
 
-/// Runs a session to its end, and returns why it ended and how many statements it had.
-pub async fn run(parts: Parts, shared: Shared) -> (EndReason, u64) {
-    let Parts { session, client, link, served, profile, events } = parts;
-    let (events, mut incoming) = events;
-    let durable = shared.spool.durable();
-    let journal = shared.journal.of_session(&profile);
-    let mut connection = Connection {
-        session,
-        client: Side::new(client, BytesMut::new()),
-        link,
-        outbox: Outbox::default(),
-        shared,
-        served,
-        profile,
-        events,
-        durable,
-        journal,
-        asking: None,
-        draining: false,
-        held: None,
-        end: None,
-    };
-    while connection.end.is_none() {
-        connection.turn(&mut incoming).await;
-    }
-    connection.farewell().await;
-    (connection.end.unwrap_or(EndReason::ClientGone), connection.session.statement_count())
-}
-
 impl Connection {
+    /// A session that begins, in a place of its own: a task that runs it is small.
+    pub(crate) fn new(parts: Parts, shared: Shared) -> Box<Self> {
+        let Parts { session, client, link, served, events: (events, incoming) } = parts;
+        let durable = shared.spool.durable();
+        let journal = shared.journal.of_session(session.profile());
+        Box::new(Self {
+            session,
+            client: Side::new(client, BytesMut::new()),
+            link,
+            outbox: Outbox::default(),
+            shared,
+            served,
+            events,
+            incoming,
+            durable,
+            journal,
+            asking: None,
+            draining: false,
+            held: None,
+            end: None,
+        })
+    }
+
+    /// Runs the session to its end, and returns why it ended and how many statements it had.
+    pub(crate) async fn run(mut self: Box<Self>) -> (EndReason, u64) {
+        while self.end.is_none() {
+            self.turn().await;
+        }
+        Box::pin(self.farewell()).await;
+        (self.end.unwrap_or(EndReason::ClientGone), self.session.statement_count())
+    }
+
     /// Waits for something to happen, and deals with it.
-    async fn turn(&mut self, incoming: &mut mpsc::UnboundedReceiver<SessionEvent>) {
-        let awaits_durable = self.session.awaits_durable();
-        let ready = tokio::select! {
-            biased;
-            // A session under load has something to move at every turn: what ends it comes first.
-            event = incoming.recv() => Ready::Event(event),
-            io = std::future::poll_fn(|cx| {
-                if let Poll::Ready(acquired) = self.link.poll_acquired(cx) {
-                    return Poll::Ready(Ready::Acquired(Box::new(acquired)));
+    async fn turn(&mut self) {
+        let ready = if self.session.awaits_durable() {
+            let mut durable = self.durable.clone();
+            tokio::select! {
+                biased;
+                ready = self.something() => ready,
+                changed = durable.changed() => match changed {
+                    Ok(()) => Ready::Durable,
+                    Err(_) => Ready::Event(Some(SessionEvent::Kill)),
                 }
-                poll_io(&mut self.client, self.link.side(), &mut self.outbox, cx).map(Ready::Io)
-            }) => io,
-            changed = self.durable.changed(), if awaits_durable => {
-                if changed.is_ok() { Ready::Durable } else { Ready::Event(Some(SessionEvent::Kill)) }
             }
+        } else {
+            self.something().await
         };
         match ready {
             Ready::Io(Ok(())) => {}
@@ -221,6 +200,20 @@ impl Connection {
             Ready::Event(event) => self.on_event(event.unwrap_or(SessionEvent::Kill)),
         }
         self.work();
+    }
+
+    /// Waits for an event, a connection, or something to move between the two sides.
+    fn something(&mut self) -> impl Future<Output = Ready> {
+        std::future::poll_fn(|cx| {
+            // A session under load has something to move at every turn: what ends it comes first.
+            if let Poll::Ready(event) = self.incoming.poll_recv(cx) {
+                return Poll::Ready(Ready::Event(event));
+            }
+            if let Poll::Ready(acquired) = self.link.poll_acquired(cx) {
+                return Poll::Ready(Ready::Acquired(Box::new(acquired)));
+            }
+            poll_io(&mut self.client, self.link.side(), &mut self.outbox, cx).map(Ready::Io)
+        })
     }
 
     /// Lets the core deal with what has come, and carries out what it wants, until nothing changes any more.
@@ -295,7 +288,7 @@ impl Connection {
 
     fn cancel_running(&self) {
         if self.session.running_since().is_some() {
-            self.cancel_upstream(None);
+            self.cancel_upstream(|| {});
         }
     }
 
@@ -307,9 +300,9 @@ impl Connection {
         let now = (self.shared.clock)();
         let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
         match event {
-            SessionEvent::Cancel => {
+            SessionEvent::Cancel(done) => {
                 if self.session.on_cancel(&mut cx) {
-                    self.cancel_upstream(None);
+                    self.cancel_upstream(move || drop(done));
                 }
             }
             SessionEvent::Estimate(rows) => self.session.on_estimate(rows),
@@ -336,7 +329,7 @@ impl Connection {
             Effect::Acquire => self.acquire(),
             Effect::RequestApproval(ask) => {
                 let requester = Requester {
-                    profile: self.profile.clone(),
+                    profile: self.session.profile().clone(),
                     database_owner: self.served.database().owner.clone(),
                 };
                 let database = self.served.database().clone();
@@ -371,7 +364,13 @@ impl Connection {
                     let _ = events.send(SessionEvent::Estimate(rows));
                 });
             }
-            Effect::CancelUpstream => self.cancel_upstream(Some(SessionEvent::CancelSent)),
+            Effect::CancelUpstream => {
+                let events = self.events.clone();
+                // Where nobody listens, the session is over.
+                self.cancel_upstream(move || {
+                    let _ = events.send(SessionEvent::CancelSent);
+                });
+            }
             Effect::RefreshDatabase => {
                 let served = Arc::clone(&self.served);
                 let events = self.events.clone();
@@ -384,8 +383,8 @@ impl Connection {
         }
     }
 
-    /// Asks the server to cancel what it runs; afterwards, however that went, the session is told `news`.
-    fn cancel_upstream(&self, news: Option<SessionEvent>) {
+    /// Asks the server to cancel what it runs, and calls `then` afterwards, however that went.
+    fn cancel_upstream(&self, then: impl FnOnce() + Send + 'static) {
         let database = self.served.database().clone();
         let (key, hold) = match &self.link {
             Link::Own { cancel_key, .. } => (Some(cancel_key), None),
@@ -394,8 +393,7 @@ impl Connection {
             }
             Link::Shared(_) => (None, None),
         };
-        let Some(key) = key.cloned() else { return };
-        let events = self.events.clone();
+        let Some(key) = key.cloned() else { return then() };
         self.shared.background.spawn(async move {
             // The next session in this connection comes after it.
             let _hold = hold;
@@ -403,10 +401,7 @@ impl Connection {
             if let Err(reason) = asked {
                 tracing::warn!(%reason, "a cancel request could not be passed on");
             }
-            if let Some(news) = news {
-                // Where nobody listens, the session is over.
-                let _ = events.send(news);
-            }
+            then();
         });
     }
 
@@ -443,142 +438,17 @@ enum Ready {
     Durable,
 }
 
-/// Which side's connection failed.
-enum Broken {
-    Client,
-    Upstream,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Writes what waits and reads what has come, on both sides; pending only when nothing could be done.
-fn poll_io(
-    client: &mut Side<ClientStream>,
-    mut upstream: Option<&mut Side<UpstreamStream>>,
-    outbox: &mut Outbox,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), Broken>> {
-    if let Poll::Ready(Err(_)) = client.poll_send(&mut outbox.to_client, cx) {
-        return Poll::Ready(Err(Broken::Client));
-    }
-    if let Some(upstream) = &mut upstream
-        && let Poll::Ready(Err(_)) = upstream.poll_send(outbox.to_upstream(), cx)
-    {
-        return Poll::Ready(Err(Broken::Upstream));
-    }
-    let mut read = false;
-    if !client.eof
-        && client.inbox.len() < client.room()
-        && outbox.to_upstream().len() < BACKLOG_BYTES_MAX
-    {
-        match client.poll_receive(cx) {
-            Poll::Ready(Ok(())) => read = true,
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Client)),
-            Poll::Pending => {}
-        }
-    }
-    if let Some(upstream) = &mut upstream
-        && !upstream.eof
-        && outbox.to_client.len() < BACKLOG_BYTES_MAX
-    {
-        match upstream.poll_receive(cx) {
-            Poll::Ready(Ok(())) => read = true,
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Upstream)),
-            Poll::Pending => {}
-        }
-    }
-    if read {
-        return Poll::Ready(Ok(()));
-    }
-    // Most sessions are idle most of the time: they keep no room for what may come.
-    give_back(&mut client.inbox);
-    if let Some(upstream) = upstream {
-        give_back(&mut upstream.inbox);
-    }
-    give_back(&mut outbox.to_client);
-    give_back(outbox.to_upstream());
-    Poll::Pending
-}
+    /// What an idle session may take here, in bytes: the allocator's size class below the next one.
+    const IDLE_BYTES_MAX: usize = 2_560;
 
-/// Frees the room of an empty buffer, where it is soon had again.
-fn give_back(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() <= KEPT_BYTES_MIN {
-        *buffer = BytesMut::new();
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
-    /// A connection of which these bytes were read already.
-    #[must_use]
-    pub fn new(stream: S, inbox: BytesMut) -> Self {
-        Self { stream, inbox, read_bytes: READ_BYTES_MIN, eof: false, unflushed: false }
-    }
-
-    /// How many bytes may wait here: a whole message must fit, where it is one that is looked at as a whole.
-    fn room(&self) -> usize {
-        match writ_edge_core::frame::scan(&self.inbox) {
-            writ_edge_core::frame::Scan::Frame(header)
-                if header.total <= writ_edge_core::client_message_bytes_max(header.tag) =>
-            {
-                header.total.max(BACKLOG_BYTES_MAX)
-            }
-            _ => BACKLOG_BYTES_MAX,
-        }
-    }
-
-    fn poll_send(&mut self, bytes: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !bytes.is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                Poll::Ready(Ok(count)) => {
-                    bytes.advance(count);
-                    self.unflushed = true;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        bytes.clear();
-        if self.unflushed {
-            match Pin::new(&mut self.stream).poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.unflushed = false,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inbox.reserve(self.read_bytes);
-        let room = self.read_bytes;
-        let spare = self.inbox.spare_capacity_mut();
-        let room = spare.len().min(room);
-        let Some(spare) = spare.get_mut(..room) else { return Poll::Pending };
-        let mut buffer = ReadBuf::uninit(spare);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) => {
-                let count = buffer.filled().len();
-                self.eof = count == 0;
-                self.grow_by(count);
-                if count == room {
-                    self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
-                } else if count < room / 4 {
-                    self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
-                }
-                Poll::Ready(Ok(()))
-            }
-        }
-    }
-
-    /// Takes in `count` bytes that were read into the spare room.
-    #[allow(unsafe_code)]
-    fn grow_by(&mut self, count: usize) {
-        let length = self.inbox.len() + count;
-        // SAFETY: the first `count` bytes of the spare room were filled by the read just before, as its `ReadBuf` says,
-        // and the capacity covers them.
-        unsafe { self.inbox.set_len(length) };
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Connection>() <= IDLE_BYTES_MAX, "{}", size_of::<Connection>());
+        // Those on their way to a session that is told nothing take no room: see the mailbox.
+        assert!(size_of::<SessionEvent>() <= 64, "{}", size_of::<SessionEvent>());
     }
 }

@@ -18,8 +18,8 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore}
 use writ_edge_core::{Backend, SessionNames};
 use writ_model::config::Database;
 
-use crate::connection::Side;
 use crate::metrics::Metrics;
+use crate::side::Side;
 use crate::upstream::{CancelKey, Upstream, UpstreamStream};
 
 /// How long a session waits for a connection.

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use writ_edge_core::ApprovalNews;
 use writ_edge_core::startup::CancelRequest;
 use writ_model::config::EdgeConfig;
 use writ_model::{Actor, PrincipalId, Secret};
 
+use crate::mailbox::EventSender;
+
 /// What reaches a session from outside its two connections.
 #[derive(Debug)]
 pub enum SessionEvent {
-    /// The client asked to cancel, over another connection.
-    Cancel,
+    /// The client asked to cancel, over another connection; whoever asked waits until this is dropped.
+    Cancel(oneshot::Sender<()>),
     /// The planner was asked how many rows it expects.
     Estimate(Option<u64>),
     /// A cancel request of its own is over.
@@ -37,7 +39,7 @@ pub enum SessionEvent {
 struct Reach {
     key: Secret<Vec<u8>>,
     actor: Arc<Actor>,
-    events: mpsc::UnboundedSender<SessionEvent>,
+    events: EventSender,
 }
 
 /// All open sessions.
@@ -66,7 +68,7 @@ impl Sessions {
         self: &Arc<Self>,
         key: Secret<Vec<u8>>,
         actor: Arc<Actor>,
-        events: mpsc::UnboundedSender<SessionEvent>,
+        events: EventSender,
     ) -> Place {
         let mut open = self.open.lock();
         let process_id = loop {
@@ -79,14 +81,17 @@ impl Sessions {
         Place { sessions: Arc::clone(self), process_id }
     }
 
-    /// Cancels what the session with this key runs. A wrong key does nothing, and nobody is told.
-    pub fn cancel(&self, request: &CancelRequest) {
-        let Some(reach) = self.open.lock().get(&request.process_id).cloned() else { return };
+    /// Cancels what the session with this key runs. A wrong key does nothing, and nobody is told. What is returned ends when the
+    /// request is over: the database had it, or there was nothing to cancel.
+    pub fn cancel(&self, request: &CancelRequest) -> oneshot::Receiver<()> {
+        let (done, over) = oneshot::channel();
+        let Some(reach) = self.open.lock().get(&request.process_id).cloned() else { return over };
         // In constant time, and as a whole: the beginning of a key is none.
         let (key, given) = (reach.key.expose(), request.key.expose());
         if aws_lc_rs::constant_time::verify_slices_are_equal(key, given).is_ok() {
-            let _ = reach.events.send(SessionEvent::Cancel);
+            let _ = reach.events.send(SessionEvent::Cancel(done));
         }
+        over
     }
 
     /// Ends the sessions of `principal` and of everyone who acts for it.
@@ -121,9 +126,11 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
     use writ_model::Principal;
 
     use super::*;
+    use crate::mailbox::mailbox;
 
     fn key(bytes: &[u8]) -> Secret<Vec<u8>> {
         Secret::new(bytes.to_vec())
@@ -146,11 +153,14 @@ mod tests {
         let actor = config.actor(&"user:ada".parse().expect("an id")).expect("an actor");
         let long: Vec<u8> = (0..32).collect();
         for own in [&long[..], &long[..4]] {
-            let (events, mut incoming) = mpsc::unbounded_channel();
+            let (events, mut incoming) = mailbox();
             let place = sessions.enter(key(own), Arc::new(actor.clone()), events);
             let mut cancels = |process_id, given: &[u8]| {
-                sessions.cancel(&CancelRequest { process_id, key: key(given) });
-                incoming.try_recv().is_ok()
+                let mut over = sessions.cancel(&CancelRequest { process_id, key: key(given) });
+                let asked = incoming.try_recv();
+                // Who asked waits as long as the session deals with it, and not at all where it was not told.
+                assert_eq!(over.try_recv() == Err(TryRecvError::Empty), asked.is_some());
+                asked.is_some()
             };
             let mut last_differs = own.to_vec();
             *last_differs.last_mut().expect("a byte") ^= 1;
@@ -180,16 +190,16 @@ mod tests {
         };
         let sessions = Arc::new(Sessions::default());
         let enter = |id: &str| {
-            let (events, incoming) = mpsc::unbounded_channel();
+            let (events, incoming) = mailbox();
             let actor = config(false).actor(&id.parse().expect("an id")).expect("an actor");
             (sessions.enter(key(&[0; 4]), Arc::new(actor), events), incoming)
         };
         let (_ada, mut of_ada) = enter("user:ada");
         let (_dana, mut of_dana) = enter("user:dana");
         sessions.sweep(&config(false));
-        assert!(of_dana.try_recv().is_err(), "control: enabled");
+        assert!(of_dana.try_recv().is_none(), "control: enabled");
         sessions.sweep(&config(true));
-        assert!(matches!(of_dana.try_recv(), Ok(SessionEvent::Revoked)));
-        assert!(of_ada.try_recv().is_err(), "nobody else");
+        assert!(matches!(of_dana.try_recv(), Some(SessionEvent::Revoked)));
+        assert!(of_ada.try_recv().is_none(), "nobody else");
     }
 }
