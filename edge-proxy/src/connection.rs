@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::pool::{AcquireError, Key, Leased};
 use crate::sessions::SessionEvent;
 use crate::side::{Broken, Side, poll_io};
+use crate::spare::lend;
 use crate::spool::Spool;
 use crate::startup::ClientStream;
 use crate::states::Served;
@@ -174,7 +175,7 @@ impl Connection {
                 ready = self.something() => ready,
                 changed = durable.changed() => match changed {
                     Ok(()) => Ready::Durable,
-                    Err(_) => Ready::Event(Some(SessionEvent::Kill)),
+                    Err(_) => Ready::Event(SessionEvent::Kill),
                 }
             }
         } else {
@@ -197,7 +198,7 @@ impl Connection {
                 let seq = *self.durable.borrow_and_update();
                 self.session.on_durable(seq);
             }
-            Ready::Event(event) => self.on_event(event.unwrap_or(SessionEvent::Kill)),
+            Ready::Event(event) => self.on_event(event),
         }
         self.work();
     }
@@ -206,13 +207,18 @@ impl Connection {
     fn something(&mut self) -> impl Future<Output = Ready> {
         std::future::poll_fn(|cx| {
             // A session under load has something to move at every turn: what ends it comes first.
-            if let Poll::Ready(event) = self.incoming.poll_recv(cx) {
+            if let Some(event) = self.incoming.try_recv() {
                 return Poll::Ready(Ready::Event(event));
             }
             if let Poll::Ready(acquired) = self.link.poll_acquired(cx) {
                 return Poll::Ready(Ready::Acquired(Box::new(acquired)));
             }
-            poll_io(&mut self.client, self.link.side(), &mut self.outbox, cx).map(Ready::Io)
+            if let Poll::Ready(io) =
+                poll_io(&mut self.client, self.link.side(), &mut self.outbox, cx)
+            {
+                return Poll::Ready(Ready::Io(io));
+            }
+            self.incoming.poll_recv(cx).map(Ready::Event)
         })
     }
 
@@ -220,6 +226,8 @@ impl Connection {
     fn work(&mut self) {
         let before = self.session.statement_count();
         let now = (self.shared.clock)();
+        lend(&mut self.outbox.to_client);
+        lend(self.outbox.to_upstream());
         loop {
             let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
             let mut from_upstream = 0;
@@ -434,7 +442,7 @@ impl Connection {
 enum Ready {
     Io(Result<(), Broken>),
     Acquired(Box<Acquired>),
-    Event(Option<SessionEvent>),
+    Event(SessionEvent),
     Durable,
 }
 

@@ -16,6 +16,7 @@ pub mod sessions;
 mod sharing;
 pub mod ship;
 pub mod side;
+mod spare;
 pub mod spool;
 pub mod startup;
 pub mod states;

@@ -8,17 +8,17 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use writ_edge_core::Outbox;
 
+use crate::spare::{SPARE_BYTES, lend, take_back};
 use crate::startup::ClientStream;
 use crate::upstream::UpstreamStream;
 
 /// How many bytes may wait for a side before the other is not read any more.
 const BACKLOG_BYTES_MAX: usize = 256 * 1024;
 /// The first size of a read, in bytes; grows where reads fill it, and shrinks where they bring little.
-const READ_BYTES_MIN: usize = 4 * 1024;
-/// Buffers that are larger, in bytes, are kept while they are empty: bulk data is on its way.
-const KEPT_BYTES_MIN: usize = 16 * 1024;
+const READ_BYTES_MIN: usize = SPARE_BYTES;
 /// The largest size of a read, in bytes.
 const READ_BYTES_MAX: usize = 128 * 1024;
+
 /// One side of the proxy.
 pub struct Side<S> {
     pub(crate) stream: S,
@@ -78,20 +78,13 @@ pub(crate) fn poll_io(
         return Poll::Ready(Ok(()));
     }
     // Most sessions are idle most of the time: they keep no room for what may come.
-    give_back(&mut client.inbox);
+    take_back(&mut client.inbox);
     if let Some(upstream) = upstream {
-        give_back(&mut upstream.inbox);
+        take_back(&mut upstream.inbox);
     }
-    give_back(&mut outbox.to_client);
-    give_back(outbox.to_upstream());
+    take_back(&mut outbox.to_client);
+    take_back(outbox.to_upstream());
     Poll::Pending
-}
-
-/// Frees the room of an empty buffer, where it is soon had again.
-fn give_back(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() <= KEPT_BYTES_MIN {
-        *buffer = BytesMut::new();
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
@@ -139,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        lend(&mut self.inbox);
         self.inbox.reserve(self.read_bytes);
         let room = self.read_bytes;
         let spare = self.inbox.spare_capacity_mut();

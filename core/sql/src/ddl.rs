@@ -462,11 +462,11 @@ impl Walk<'_> {
                 self.kind(Kind::Create);
                 self.facts.defines.insert(rule.rulename.clone());
                 let table = rule.relation.clone();
-                if let Some(found) = table.as_ref().and_then(|t| self.mention_one(t)) {
-                    if self.masks.is_none() {
-                        // OLD and NEW are rows of a view, and so of what is below it.
-                        self.follow_view(&found);
-                    }
+                if let Some(found) = table.as_ref().and_then(|t| self.mention_one(t))
+                    && self.masks.is_none()
+                {
+                    // OLD and NEW are rows of a view, and so of what is below it.
+                    self.follow_view(&found);
                 }
                 self.over(table.as_ref(), |walk| {
                     rule.where_clause.children(walk);

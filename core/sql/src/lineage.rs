@@ -165,7 +165,7 @@ impl<'a> Pass<'a> {
         let Some(target) = relation else { return };
         let mut scope = Scope { items: Vec::new(), around: None, ctes: Vec::new() };
         self.ctes(with, &mut scope);
-        let item = self.range_var(target, &mut scope);
+        let item = self.range_var(target, &scope);
         let relation = match item.columns {
             Columns::Relation(relation) => Some(relation),
             _ => None,

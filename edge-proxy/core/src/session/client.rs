@@ -435,7 +435,7 @@ impl<G: Gate> Session<G> {
             || facts.kinds.contains(&StatementKind::Discard)
         {
             // A cursor can take a portal's name: what Execute would run under it is not known any more (E2).
-            self.portals.retain(|name, _| name.is_empty());
+            self.portals.retain(<[u8]>::is_empty);
         }
     }
 

@@ -8,6 +8,7 @@ mod extended;
 mod function_call;
 mod lease;
 mod metered;
+mod named;
 mod outdated;
 mod pending;
 mod pins;
@@ -34,6 +35,7 @@ use admit::Admission;
 use estimate::Estimate;
 use lease::Lease;
 use metered::{CursorMeter, Meter};
+use named::Named;
 use pending::Pending;
 use probe::Probe;
 use running::Scratch;
@@ -121,11 +123,12 @@ pub(crate) struct Staleness {
 /// One session. `G` decides.
 pub struct Session<G> {
     pub(crate) gate: G,
-    pub(crate) profile: SessionProfile,
+    /// Apart: it is seldom looked at.
+    pub(crate) profile: Box<SessionProfile>,
     pub(crate) encoded: EncodedSession,
     pub(crate) pending: VecDeque<Pending>,
-    pub(crate) statements: HashMap<Box<[u8]>, Prepared>,
-    pub(crate) portals: HashMap<Box<[u8]>, Portal>,
+    pub(crate) statements: Named<Prepared>,
+    pub(crate) portals: Named<Portal>,
     /// Names of portals that Bind was sent for in this transaction, as FETCH would cut them.
     pub(crate) bound: HashSet<Box<[u8]>>,
     /// Everything that SQL's PREPARE was sent for, by name.
@@ -184,13 +187,14 @@ impl<G: Gate> Session<G> {
     #[must_use]
     pub fn new(gate: G, profile: SessionProfile, client_encoding: &str) -> Self {
         let encoded = EncodedSession::from(&profile);
+        let scratch = Scratch::new(&profile.session);
         Self {
             gate,
-            profile,
+            profile: Box::new(profile),
             encoded,
             pending: VecDeque::new(),
-            statements: HashMap::new(),
-            portals: HashMap::new(),
+            statements: Named::default(),
+            portals: Named::default(),
             bound: HashSet::new(),
             prepared_by_sql: HashMap::new(),
             transaction: Transaction::Idle,
@@ -220,7 +224,7 @@ impl<G: Gate> Session<G> {
             rows_charged: 0,
             bytes_charged: 0,
             statement_count: 0,
-            scratch: Scratch::default(),
+            scratch,
             bytes_to_client: 0,
             bytes_mark: 0,
             utf8: is_utf8(client_encoding),

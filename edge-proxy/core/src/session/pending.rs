@@ -141,7 +141,7 @@ impl<G: Gate> Session<G> {
 
     pub(crate) fn set_statement(&mut self, name: &[u8], prepared: Option<Prepared>) -> Undo {
         let before = match prepared {
-            Some(prepared) => self.statements.insert(name.into(), prepared),
+            Some(prepared) => self.statements.insert(name, prepared),
             None => self.statements.remove(name),
         };
         Undo::Statement(name.into(), before.map(Box::new))
@@ -149,7 +149,7 @@ impl<G: Gate> Session<G> {
 
     pub(crate) fn set_portal(&mut self, name: &[u8], portal: Option<Portal>) -> Undo {
         let before = match portal {
-            Some(portal) => self.portals.insert(name.into(), portal),
+            Some(portal) => self.portals.insert(name, portal),
             None => self.portals.remove(name),
         };
         Undo::Portal(name.into(), before.map(Box::new))
@@ -168,7 +168,7 @@ impl<G: Gate> Session<G> {
                 });
                 match (later, before) {
                     (Some(then), before) => *then = before,
-                    (None, Some(before)) => drop(self.statements.insert(name, *before)),
+                    (None, Some(before)) => drop(self.statements.insert(&name, *before)),
                     (None, None) => drop(self.statements.remove(&name)),
                 }
             }
@@ -179,7 +179,7 @@ impl<G: Gate> Session<G> {
                 });
                 match (later, before) {
                     (Some(then), before) => *then = before,
-                    (None, Some(before)) => drop(self.portals.insert(name, *before)),
+                    (None, Some(before)) => drop(self.portals.insert(&name, *before)),
                     (None, None) => drop(self.portals.remove(&name)),
                 }
             }
@@ -226,7 +226,7 @@ impl<G: Gate> Session<G> {
                 later.insert(name);
             }
         }
-        self.portals.retain(|name, _| later.contains(&**name));
+        self.portals.retain(|name| later.contains(name));
         let later: HashSet<&[u8]> = later.into_iter().map(portal_name).collect();
         self.bound.retain(|name| later.contains(&**name));
     }

@@ -1,6 +1,5 @@
 //! Statements on their way, and the records about them: the intent before the effect, the outcome after it.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use writ_audit::{
@@ -72,8 +71,8 @@ impl<G: Gate> Session<G> {
         parts: &IntentParts<'_>,
         cx: &mut Cx<'_>,
     ) -> Result<u64, JournalFull> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.name(&self.profile.session, number);
+        let scratch = &mut self.scratch;
+        scratch.name(number);
         let binds = scratch.encoded.binds(ruling.redact_binds, parts.bind);
         let intent = IntentRef {
             statement: &scratch.id,
@@ -85,9 +84,7 @@ impl<G: Gate> Session<G> {
             approval: parts.approval,
             binds,
         };
-        let written = cx.journal.intent(cx.now, &intent);
-        self.scratch = scratch;
-        written
+        cx.journal.intent(cx.now, &intent)
     }
 
     /// Writes the outcome of `run`.
@@ -98,12 +95,12 @@ impl<G: Gate> Session<G> {
             Some(refusal) => Some(refusal.code.0),
             None => run.sqlstate.as_deref(),
         };
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.name(&self.profile.session, run.number);
+        let rows = self.rows_of_cut(run.number).unwrap_or(run.rows);
+        self.scratch.name(run.number);
         let outcome = OutcomeRef {
-            statement: &scratch.id,
+            statement: &self.scratch.id,
             sqlstate,
-            rows: self.rows_of_cut(run.number).unwrap_or(run.rows),
+            rows,
             bytes_out: bytes,
             duration_us: u64::try_from(cx.now.0.saturating_sub(run.started.0)).unwrap_or(0),
             cancelled,
@@ -112,7 +109,6 @@ impl<G: Gate> Session<G> {
         if run.recorded {
             cx.journal.outcome(cx.now, &outcome);
         }
-        self.scratch = scratch;
         if self.counting {
             self.charge(cx);
         }
@@ -130,9 +126,11 @@ impl<G: Gate> Session<G> {
 }
 
 /// Room for what records are made of, used again for each.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scratch {
+    /// Begins with the session's id and a dash, whatever follows.
     id: String,
+    prefix_bytes: usize,
     encoded: EncodedBinds,
 }
 
@@ -140,11 +138,16 @@ pub(crate) struct Scratch {
 struct EncodedBinds(Vec<u8>);
 
 impl Scratch {
-    /// Makes the id of a session's statement.
-    fn name(&mut self, session: &SessionId, number: u64) {
-        self.id.clear();
-        // Writing to a String does not fail.
-        let _ = write!(self.id, "{session}-{number}");
+    /// For the records of one session.
+    pub(crate) fn new(session: &SessionId) -> Self {
+        let id = format!("{session}-");
+        Self { prefix_bytes: id.len(), id, encoded: EncodedBinds::default() }
+    }
+
+    /// The id of the session's statement `number`.
+    fn name(&mut self, number: u64) {
+        self.id.truncate(self.prefix_bytes);
+        self.id.push_str(itoa::Buffer::new().format(number));
     }
 }
 
