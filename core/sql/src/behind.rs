@@ -399,7 +399,8 @@ impl Walk<'_> {
     /// The types of the columns of relations and of what those are made of; whether inside of another value.
     fn types_of(&self, relations: &[u32]) -> BTreeMap<String, bool> {
         let mut found = BTreeMap::new();
-        let (mut next, mut rows): (Vec<(String, bool)>, Vec<(String, bool)>) = Default::default();
+        let mut next = Vec::new();
+        let mut rows = Vec::new();
         let relations = relations.iter().filter_map(|oid| self.catalog.relation_by_oid(*oid));
         for relation in relations {
             next.extend(relation.columns.iter().map(|c| (c.type_name.clone(), false)));

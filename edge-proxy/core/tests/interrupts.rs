@@ -10,7 +10,8 @@ fn stale() -> Rig {
     let mut rig = Rig::new();
     rig.client(&query("set search_path"));
     rig.server(&[complete("SET"), ready(b'I')].concat());
-    (rig.to_server(), rig.to_client());
+    rig.to_server();
+    rig.to_client();
     rig.client(&query("select 1"));
     assert_eq!(tags(&rig.to_server()), "PBECCS");
     rig

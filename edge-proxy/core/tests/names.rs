@@ -19,7 +19,8 @@ fn fetch_does_not_run_what_bind_made() {
         // What is held may be bound: it waits at its Execute.
         rig.client(&[parse("", "hold all"), bind(bound, ""), sync()].concat());
         rig.server(&[frame(b'1', b""), frame(b'2', b""), ready(b'T')].concat());
-        (rig.to_server(), rig.to_client());
+        rig.to_server();
+        rig.to_client();
         rig.client(&query(&format!("fetch {fetched}")));
         let sent = rig.to_server();
         assert!(!String::from_utf8_lossy(&sent).contains("fetch"), "{bound}");
@@ -56,7 +57,8 @@ fn execute_is_decided_by_what_its_name_stands_for_now() {
         rig.server(&[frame(b'1', b""), ready(b'I')].concat());
         rig.client(&query(&format!("prepare p {again}")));
         done(&mut rig, "PREPARE", b'I');
-        (rig.to_server(), rig.to_client());
+        rig.to_server();
+        rig.to_client();
         rig.client(&[bind("", "s"), execute(""), sync()].concat());
         let sent = rig.to_server();
         assert!(!tags(&sent).contains('E'), "{again}: {}", tags(&sent));

@@ -130,8 +130,8 @@ fn signing_request(config: &NodeConfig) -> Result<(String, String), NodeError> {
 
 fn refused(config: &NodeConfig, status: &tonic::Status) -> NodeError {
     if status.code() == tonic::Code::Unavailable {
-        let reason = std::error::Error::source(status)
-            .map_or_else(|| status.message().to_owned(), |cause| chain(cause));
+        let reason =
+            std::error::Error::source(status).map_or_else(|| status.message().to_owned(), chain);
         return NodeError::Unreachable { url: config.control_plane.clone(), reason };
     }
     NodeError::Refused(status.message().to_owned())

@@ -107,7 +107,7 @@ fn pps(text: &str) -> bool {
     };
     let sum = weighted(number.as_slice(), &[8, 7, 6, 5, 4, 3, 2]) + second * 9;
     // W stands for 0, A for 1.
-    let expected = if sum % 23 == 0 { value('W') } else { 9 + sum % 23 };
+    let expected = if sum.is_multiple_of(23) { value('W') } else { 9 + sum % 23 };
     PPS.matches(text) && check == Some(expected)
 }
 

@@ -58,7 +58,7 @@ fn is_own(text: &[u8]) -> bool {
 impl Checks {
     pub fn asked(&mut self, ask: &ApprovalAsk) {
         let grant = Grant {
-            digest: ask.digest.clone(),
+            digest: ask.digest,
             epoch: ask.binding.epoch,
             text: ask.binding.statement.clone(),
             used: false,
