@@ -7,6 +7,8 @@ import threading
 
 import psycopg2
 
+import smoke_hostile
+
 CONNECTIONS = 3
 # What a session may leave in its connection, how it sees it itself, and what a session that has nothing of it sees.
 STATES = {
@@ -153,6 +155,8 @@ def add(step, smoke):
             assert answer.result(timeout=10) == "served"
         for connection, _ in [*holding, (waiting, None)]:
             connection.close()
+
+    smoke_hostile.add_shared(step, smoke, connect, one)
 
     @step
     def held_statements_take_no_shared_connection():

@@ -86,6 +86,13 @@ pub fn query(text: &[u8], out: &mut BytesMut) {
     framed(b'Q', out, |out| cstr(text, out));
 }
 
+/// Appends a FunctionCall of no function, which the server refuses in another one's place (E4). Unlike a Query it leaves the
+/// unnamed statement alone, as the client's own call would.
+pub fn refused_call(out: &mut BytesMut) {
+    const OID_FORMATS_ARGUMENTS_FORMAT: [u8; 10] = [0; 10];
+    framed(b'F', out, |out| out.extend_from_slice(&OID_FORMATS_ARGUMENTS_FORMAT));
+}
+
 /// Appends a Parse; `types` is the raw count and OIDs.
 pub fn parse(name: &[u8], text: &[u8], types: &[u8], out: &mut BytesMut) {
     framed(b'P', out, |out| {

@@ -21,10 +21,15 @@ fn call(oid: u32, argument: &[u8]) -> Vec<u8> {
     frame(b'F', &body)
 }
 
+/// A call of no function, which the server refuses in another's place.
+fn nothing() -> Vec<u8> {
+    frame(b'F', &[0; 10])
+}
+
 fn refused(rig: &mut Rig, message: &[u8]) -> (String, String) {
     rig.client(message);
-    assert_eq!(rig.to_server(), query("writ_refused"));
-    rig.server(&[error("42601"), ready(b'I')].concat());
+    assert_eq!(rig.to_server(), nothing());
+    rig.server(&[error("42883"), ready(b'I')].concat());
     let answer = rig.to_client();
     let field = |code| field(&answer, code).unwrap_or_default();
     (field(b'C'), field(b'M'))
@@ -94,4 +99,16 @@ fn half_a_call_is_a_protocol_violation() {
     assert_eq!(rig.to_server(), b"");
     assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("08P01"));
     assert!(rig.session.ended().is_some());
+}
+
+#[test]
+fn a_refused_call_leaves_the_unnamed_statement_alone() {
+    let mut rig = Rig::new();
+    rig.client(&[parse("", "select 1"), sync()].concat());
+    rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+    rig.client(&call(DENY, b"x"));
+    let sent = rig.to_server();
+    // A Query would have dropped it.
+    assert_eq!(tags(&sent), "PSF");
+    assert!(sent.ends_with(&nothing()));
 }

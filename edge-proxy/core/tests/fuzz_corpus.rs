@@ -95,9 +95,31 @@ fn replay(name: &str, mutants: u64) {
     }
 }
 
+/// The most mutants until a fault that is made on purpose is noticed.
+const NOTICED_WITHIN: u64 = 3_000;
+
+/// Whether the model notices what `faulty` does wrong.
+fn is_noticed(name: &str, faulty: fn(&[u8])) -> bool {
+    let inputs = corpus(name);
+    let mut random = Random(0x5eed);
+    let fails = |input: &[u8]| catch_unwind(|| faulty(input)).is_err();
+    (0..NOTICED_WITHIN).any(|_| fails(&random.mutant(&inputs)))
+}
+
+#[test]
+fn a_pool_that_is_at_fault_is_noticed() {
+    assert!(is_noticed("pooling", fuzzing::forgetful), "what others prepared is forgotten");
+    assert!(is_noticed("pooling", fuzzing::leaky), "what was not given back is given on");
+}
+
 #[test]
 fn frames() {
     replay("frames", 100_000);
+}
+
+#[test]
+fn pooling() {
+    replay("pooling", 3_000);
 }
 
 #[test]

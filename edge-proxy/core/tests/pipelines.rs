@@ -200,6 +200,56 @@ fn names_that_the_server_takes_for_one_are_one() {
 }
 
 #[test]
+fn the_end_of_a_transaction_leaves_what_a_refused_bind_goes_back_to() {
+    let mut rig = Rig::new();
+    rig.client(&[series("select 1"), series("begin"), series("select 2")].concat());
+    rig.to_server();
+    rig.server(&series_reply("SELECT 1"));
+    let begun = [frame(b'1', b""), frame(b'2', b""), complete("BEGIN"), ready(b'T')].concat();
+    rig.server(&[begun, error("42601"), ready(b'E')].concat());
+    // The unnamed portal is the BEGIN's still, and what the server says of it is its own.
+    rig.client(&[execute(""), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "ES");
+}
+
+#[test]
+fn a_query_ends_the_unnamed_portal() {
+    let mut rig = Rig::new();
+    rig.client(&query("begin"));
+    rig.server(&[complete("BEGIN"), ready(b'T')].concat());
+    rig.client(&[parse("", "hold"), bind("", ""), sync()].concat());
+    rig.server(&[frame(b'1', b""), frame(b'2', b""), ready(b'T')].concat());
+    rig.client(&query("select 1"));
+    rig.server(&[complete("SELECT 1"), ready(b'T')].concat());
+    (rig.to_server(), rig.effects());
+    rig.client(&[execute(""), sync()].concat());
+    assert!(!asks_for_approval(&mut rig), "nobody decides on what cannot run");
+    assert_eq!(tags(&rig.to_server()), "PS");
+}
+
+#[test]
+fn a_portal_that_a_sync_may_end_is_waited_for() {
+    let mut rig = Rig::new();
+    let bound = [parse("", "select 1"), bind("", ""), parse("x", "deny"), sync()].concat();
+    rig.client(&[bound, execute(""), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "PBPS");
+    rig.server(&[frame(b'1', b""), frame(b'2', b""), error("42601")].concat());
+    assert_eq!(tags(&rig.to_server()), "", "its transaction is not over");
+    rig.server(&ready(b'I'));
+    assert_eq!(
+        tags(&rig.to_server()),
+        "PS",
+        "there is no portal, and the server is made to say so"
+    );
+    // Control: in a transaction it stays.
+    let mut rig = Rig::new();
+    rig.client(&[parse("", "begin"), bind("", ""), sync(), execute(""), sync()].concat());
+    rig.to_server();
+    rig.server(&[frame(b'1', b""), frame(b'2', b""), ready(b'T')].concat());
+    assert_eq!(tags(&rig.to_server()), "ES");
+}
+
+#[test]
 fn what_came_before_a_wrong_answer_is_passed_on_before_the_error() {
     let mut rig = Rig::new();
     rig.client(&query("select 1"));

@@ -5,6 +5,7 @@ mod support;
 
 use support::*;
 use writ_edge_core::gate::SessionNames;
+use writ_edge_core::session::BACKEND_STATEMENTS_MAX;
 use writ_edge_core::{ApprovalNews, Backend, Effect};
 use writ_model::DurationMs;
 
@@ -190,20 +191,26 @@ fn what_the_connection_has_already_is_not_parsed_again() {
     assert_eq!(rig.to_client(), [PARSED, BOUND, &ready(b'I')].concat());
     // A second statement of the name is the error that it is.
     rig.client(&[parse("s", "select 1"), sync()].concat());
-    rig.server(&[error("42601"), ready(b'I')].concat());
+    assert_eq!(tags(&rig.to_server()), "PS");
+    rig.server(&[error("42P05"), ready(b'I')].concat());
     assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("42P05"));
 }
 
 #[test]
-fn after_an_error_nothing_is_taken_for_prepared() {
+fn what_an_error_made_the_server_ignore_is_not_taken_for_done() {
     let mut rig = attached(Backend::default());
-    rig.client(&[parse("s", "select 1"), sync()].concat());
-    rig.server(&[PARSED, &ready(b'I')].concat());
-    rig.client(&[parse("t", "select broken"), sync()].concat());
+    for name in ["s", "t"] {
+        rig.client(&[parse(name, "select 1"), sync()].concat());
+        rig.server(&[PARSED, &ready(b'I')].concat());
+    }
+    rig.client(&[parse("u", "select broken"), close("s"), sync()].concat());
     rig.server(&[error("42601"), ready(b'I')].concat());
     rig.to_server();
     rig.client(&[bind("", "s"), sync()].concat());
-    assert_eq!(tags(&rig.to_server()), "CPBS");
+    assert_eq!(tags(&rig.to_server()), "CPBS", "its Close may have been done or not");
+    rig.server(&[CLOSED, PARSED, BOUND, &ready(b'I')].concat());
+    rig.client(&[bind("", "t"), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "BS", "control: nothing of it was ignored");
 }
 
 #[test]
@@ -261,12 +268,169 @@ fn sql_prepare_of_a_name_that_is_taken_opens_nothing() {
 
 #[test]
 fn a_query_drops_the_unnamed_statement() {
+    for text in ["select 2", "deny 2", "update 3"] {
+        let mut rig = attached(Backend::default());
+        rig.session.gate_mut().limits.rows_affected_max = Some(9);
+        rig.client(&[parse("", "select 1"), sync()].concat());
+        rig.server(&[PARSED, &ready(b'I')].concat());
+        rig.client(&query(text));
+        match text {
+            // What it changes is counted in a transaction of the edge's own.
+            "update 3" => {
+                rig.server(&[complete("BEGIN"), ready(b'T')].concat());
+                rig.server(&[complete("UPDATE 1"), ready(b'T')].concat());
+                rig.server(&[complete("COMMIT"), ready(b'I')].concat());
+            }
+            _ => drop(rig.server(&[error("42601"), ready(b'I')].concat())),
+        }
+        rig.to_client();
+        rig.client(&[bind("", ""), sync()].concat());
+        rig.server(&[error("42601"), ready(b'I')].concat());
+        assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("26000"), "{text}");
+        let backend = rig.session.detach().expect("nothing is left in it");
+        // Nor does the connection have it for anyone else.
+        let mut other = Rig::pooled();
+        other.session.attach(Backend::default(), &SessionNames::default(), "UTF8");
+        other.client(&[parse("", "select 1"), sync()].concat());
+        other.server(&[PARSED, &ready(b'I')].concat());
+        other.session.detach().expect("nothing is left in it");
+        other.to_server();
+        other.session.attach(backend, &SessionNames::default(), "UTF8");
+        other.client(&[bind("", ""), sync()].concat());
+        assert_eq!(tags(&other.to_server()), "CPBS", "{text}");
+    }
+}
+
+#[test]
+fn a_series_that_begins_before_a_query_is_answered_is_the_sessions() {
     let mut rig = attached(Backend::default());
-    rig.client(&[parse("", "select 1"), sync()].concat());
-    rig.server(&[PARSED, &ready(b'I')].concat());
-    rig.client(&query("select 2"));
+    let update = [parse("", "update 1"), bind("", ""), execute(""), frame(b'H', b"")].concat();
+    rig.client(&[query("select 1"), update].concat());
     rig.server(&[complete("SELECT 1"), ready(b'I')].concat());
+    rig.server(&[PARSED, BOUND, &complete("UPDATE 1")].concat());
+    assert!(rig.session.detach().is_none(), "what it changed is not committed");
+    rig.client(&sync());
+    rig.server(&ready(b'I'));
+    assert!(rig.session.detach().is_some(), "control");
+}
+
+#[test]
+fn a_second_statement_of_a_name_is_the_servers_to_refuse() {
+    // Wherever the first one was prepared.
+    for (elsewhere, sent) in [(false, "PS"), (true, "CPPS")] {
+        let mut rig = attached(Backend::default());
+        rig.client(&[parse("s", "select 1"), sync()].concat());
+        rig.server(&[PARSED, &ready(b'I')].concat());
+        if elsewhere {
+            rig.session.detach().expect("at rest");
+            rig.session.attach(Backend::default(), &SessionNames::default(), "UTF8");
+        }
+        (rig.to_server(), rig.to_client());
+        rig.client(&[parse("s", "select 2"), sync()].concat());
+        assert_eq!(tags(&rig.to_server()), sent);
+        let renewed = if elsewhere { [CLOSED, PARSED].concat() } else { vec![] };
+        rig.server(&[&renewed[..], &error("42P05"), &ready(b'I')].concat());
+        assert_eq!(tags(&rig.to_client()), "EZ");
+        rig.client(&[bind("", "s"), sync()].concat());
+        assert!(rig.to_server().windows(8).any(|bytes| bytes == b"select 1"), "it is what it was");
+    }
+}
+
+#[test]
+fn in_a_failed_transaction_the_server_itself_refuses_what_the_connection_has() {
+    // Known before the answer of an earlier series, or not yet.
+    for pipelined in [false, true] {
+        let mut rig = attached(backend_with("s", "select 1"));
+        rig.client(&query("begin"));
+        rig.server(&[complete("BEGIN"), ready(b'T')].concat());
+        rig.client(&[parse("", "error"), bind("", ""), execute(""), sync()].concat());
+        let failed = [PARSED, BOUND, &error("22012"), &ready(b'E')].concat();
+        if !pipelined {
+            rig.server(&failed);
+        }
+        rig.to_server();
+        rig.client(&[parse("s", "select 1"), sync()].concat());
+        assert_eq!(tags(&rig.to_server()), "CPS", "pipelined: {pipelined}");
+    }
+}
+
+#[test]
+fn what_is_described_is_prepared_again_only_where_it_is_still_allowed() {
+    for (refuses, sent) in [(false, "CPDS"), (true, "PS")] {
+        let mut rig = attached(Backend::default());
+        rig.client(&[parse("s", "select 1"), sync()].concat());
+        rig.server(&[PARSED, &ready(b'I')].concat());
+        rig.session.detach().expect("at rest");
+        rig.to_server();
+        let gate = rig.session.gate_mut();
+        (gate.epoch, gate.refuses_all) = (2, refuses);
+        rig.session.attach(Backend::default(), &SessionNames::default(), "UTF8");
+        rig.client(&[describe("s"), sync()].concat());
+        assert_eq!(tags(&rig.to_server()), sent, "E1, refused: {refuses}");
+    }
+}
+
+/// A session with a statement `p` in another connection sends SQL's PREPARE of that name.
+fn prepares_by_sql_what_it_has() -> Rig {
+    let mut rig = attached(Backend::default());
+    rig.client(&[parse("p", "select 1"), sync()].concat());
+    rig.server(&[PARSED, &ready(b'I')].concat());
+    rig.session.detach().expect("at rest");
+    (rig.to_server(), rig.to_client());
+    rig.session.attach(Backend::default(), &SessionNames::default(), "UTF8");
+    rig.client(&query("prepare p select"));
+    rig
+}
+
+#[test]
+fn sql_prepare_of_what_the_session_has_elsewhere_finds_the_name_taken() {
+    let mut rig = prepares_by_sql_what_it_has();
+    let nothing = parse("p", "");
+    assert_eq!(rig.to_server(), [close("p"), nothing, query("prepare p select")].concat());
+    rig.server(&[CLOSED, PARSED, &error("42P05"), &ready(b'I')].concat());
+    assert_eq!(tags(&rig.to_client()), "EZ");
+}
+
+#[test]
+fn a_query_behind_an_error_of_our_own_is_answered() {
+    let mut rig = prepares_by_sql_what_it_has();
     rig.to_server();
-    rig.client(&[bind("", ""), sync()].concat());
-    assert_eq!(tags(&rig.to_server()), "CPBS");
+    // A late cancel request, which the server's client had sent for something else.
+    rig.server(&[CLOSED, &error("57014")].concat());
+    assert_eq!(
+        rig.to_server(),
+        sync(),
+        "the server ignores the Query, and its client sends no Sync"
+    );
+    rig.server(&ready(b'I'));
+    assert_eq!(tags(&rig.to_client()), "EZ");
+    assert!(!rig.session.is_running());
+}
+
+#[test]
+fn a_message_over_the_limit_waits_for_a_connection_as_others_do() {
+    let mut rig = Rig::pooled();
+    let mut header = vec![b'Q'];
+    header.extend((100_u32 << 20).to_be_bytes());
+    rig.client(&header);
+    assert_eq!((rig.effects(), rig.to_server()), (vec![Effect::Acquire], vec![]));
+    rig.with(|session, _| session.attach(Backend::default(), &SessionNames::default(), "UTF8"));
+    assert_eq!(rig.to_server(), query("writ_refused"));
+}
+
+#[test]
+fn a_connection_with_too_many_names_is_worn() {
+    let mut backend = Backend::default();
+    let mut names = 0;
+    while !backend.is_worn() {
+        let mut rig = attached(backend);
+        for _ in 0..100 {
+            names += 1;
+            rig.client(&[parse(&format!("s{names}"), "select 1"), sync()].concat());
+            rig.server(&[PARSED, &ready(b'I')].concat());
+        }
+        backend = rig.session.detach().expect("at rest");
+        assert!(names <= BACKEND_STATEMENTS_MAX + 100, "{names} names");
+    }
+    assert!(names > BACKEND_STATEMENTS_MAX, "control: not before");
 }

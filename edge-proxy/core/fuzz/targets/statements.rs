@@ -1,4 +1,6 @@
 //! See `tests/fuzzing`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| writ_edge_fuzz::fuzzing::statements(data));
+use writ_edge_fuzz::{fuzzing, run};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(fuzzing::statements, data));

@@ -10,6 +10,7 @@ use writ_model::{StatementKind, sqlstate};
 use super::admit::Admit;
 use super::pending::Pending;
 use super::probe::Ready;
+use super::running::Running;
 use super::{
     BIND_BYTES_MAX, CONTROL_BYTES_MAX, CopyIn, Cx, PENDING_MAX, SQL_PREPARED_MAX,
     STATEMENT_BYTES_MAX, Session, Staleness,
@@ -197,7 +198,7 @@ impl<G: Gate> Session<G> {
     /// A message that is not read at all, because of its size: refused in its place (E1), the rest dropped.
     fn oversize(&mut self, header: Header, cx: &mut Cx<'_>) -> Option<usize> {
         let simple = matches!(header.tag, b'Q' | b'F');
-        if simple && !self.drained(cx) {
+        if self.lacks_connection(cx) || (simple && !self.drained(cx)) {
             return None;
         }
         let limit =
@@ -210,6 +211,7 @@ impl<G: Gate> Session<G> {
         );
         let protocol = if simple { ProtocolKind::Simple } else { ProtocolKind::Parse };
         match self.admit(&ruling, protocol, None, cx) {
+            Admit::Refuse(run) if header.tag == b'F' => self.send_refused_call(run, cx),
             Admit::Refuse(run) if simple => self.send_refused_query(run, cx),
             Admit::Refuse(run) => self.send_refused_series(run, cx),
             Admit::Go(..) | Admit::Wait => return None,
@@ -265,8 +267,7 @@ impl<G: Gate> Session<G> {
                 self.note_unnamed_dropped();
                 write::query(ruling.sent(), cx.out.statement(permit));
                 self.note_effects(&ruling);
-                self.pending.push_back(Pending::Query(run));
-                self.flushed = true;
+                self.push_query(run);
                 Step::Taken
             }
         }
@@ -284,11 +285,10 @@ impl<G: Gate> Session<G> {
         ))
     }
 
-    pub(crate) fn send_refused_query(&mut self, run: super::running::Running, cx: &mut Cx<'_>) {
+    pub(crate) fn send_refused_query(&mut self, run: Running, cx: &mut Cx<'_>) {
         self.note_unnamed_dropped();
         write::query(write::REFUSED_TEXT, cx.out.control());
-        self.pending.push_back(Pending::Query(run));
-        self.flushed = true;
+        self.push_query(run);
     }
 
     /// Decides a text under the newest configuration, with the SQL-level prepared statements that it executes.
@@ -468,6 +468,13 @@ impl<G: Gate> Session<G> {
     pub(crate) fn forward(&mut self, permit: Permit, whole: &[u8], cx: &mut Cx<'_>) {
         cx.out.statement(permit).extend_from_slice(whole);
         self.in_series();
+    }
+
+    /// A Query or FunctionCall was forwarded, which ends the series before it. What comes behind it begins another one, before
+    /// it is answered.
+    pub(crate) fn push_query(&mut self, run: Running) {
+        self.pending.push_back(Pending::Query(run));
+        (self.series_open, self.flushed) = (false, true);
     }
 
     /// A message of the extended protocol was forwarded.

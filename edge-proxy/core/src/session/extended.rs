@@ -240,10 +240,12 @@ impl<G: Gate> Session<G> {
         if what == b'S' && self.shares_unsettled(name) {
             return Step::Wait;
         }
-        if what == b'S'
-            && let Some(refused) = self.restore(name, cx)
-        {
-            return self.refuse_series(&refused, ProtocolKind::Parse, cx);
+        if what == b'S' && !self.backend_is_own() {
+            match self.restore(name, cx) {
+                None => return Step::Wait,
+                Some(Err(refused)) => return self.refuse_series(&refused, ProtocolKind::Parse, cx),
+                Some(Ok(())) => {}
+            }
         }
         cx.out.control().extend_from_slice(whole);
         self.in_series();
@@ -283,17 +285,20 @@ impl<G: Gate> Session<G> {
         )
     }
 
-    /// Makes sure that a shared connection has what the session prepared under `name`, and nobody else's.
-    fn restore(&mut self, name: &[u8], cx: &mut Cx<'_>) -> Option<Arc<Ruling>> {
-        match self.statements.get(name).cloned() {
-            Some(prepared) if self.backend_has(name, &prepared) => None,
-            Some(prepared) => {
-                self.prepare_again(name, &prepared, Undo::Nothing, cx);
-                None
-            }
-            None if self.backend_is_own() => None,
-            None => Some(self.unknown_statement()),
+    /// Makes sure that a shared connection has what the session prepared under `name`, and nobody else's. `Err`: it may
+    /// not be prepared any more. `None`: not known yet.
+    fn restore(&mut self, name: &[u8], cx: &mut Cx<'_>) -> Option<Result<(), Arc<Ruling>>> {
+        let Some(prepared) = self.statements.get(name).cloned() else {
+            return Some(Err(self.unknown_statement()));
+        };
+        if self.backend_has(name, &prepared) {
+            return Some(Ok(()));
         }
+        // E1: what is sent now is decided now, however long ago it was prepared.
+        if self.ready_to_rule(cx) == Ready::Wait || !self.fresh(cx) {
+            return None;
+        }
+        Some(self.renewed(name, prepared, cx)?.map(drop))
     }
 
     fn too_many(&mut self, what: &str) -> Arc<Ruling> {

@@ -9,11 +9,12 @@ use writ_model::sqlstate;
 
 use super::admit::Admit;
 use super::client::Step;
-use super::pending::Pending;
 use super::probe::Ready;
+use super::running::Running;
 use super::{Cx, Session};
 use crate::frame;
 use crate::gate::{Gate, Ruling};
+use crate::write;
 
 impl<G: Gate> Session<G> {
     pub(crate) fn client_function_call(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
@@ -41,17 +42,21 @@ impl<G: Gate> Session<G> {
         match self.admit(&ruling, ProtocolKind::FunctionCall, Some(&call.tail), cx) {
             Admit::Wait => Step::Wait,
             Admit::Refuse(run) => {
-                self.send_refused_query(run, cx);
+                self.send_refused_call(run, cx);
                 Step::Taken
             }
             Admit::Go(permit, run) => {
                 cx.out.statement(permit).extend_from_slice(whole);
                 self.note_effects(&ruling);
-                self.pending.push_back(Pending::Query(run));
-                self.flushed = true;
+                self.push_query(run);
                 Step::Taken
             }
         }
+    }
+
+    pub(crate) fn send_refused_call(&mut self, run: Running, cx: &mut Cx<'_>) {
+        write::refused_call(cx.out.control());
+        self.push_query(run);
     }
 
     /// What a SELECT would need beyond going on as it is, a call by object id cannot have (E2).

@@ -8,8 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use writ_audit::{ProtocolKind, SessionProfile};
-use writ_model::sqlstate::SqlState;
+use writ_audit::SessionProfile;
 use writ_model::{StatementFacts, StatementKind};
 
 use super::admit::Admission;
@@ -25,8 +24,6 @@ use crate::write;
 pub const BACKEND_STATEMENTS_MAX: usize = 1_024;
 /// A name that nothing is ever prepared under.
 const NOTHING_NAME: &[u8] = b"writ_nothing";
-/// The SQLSTATE of a second prepared statement of one name.
-const DUPLICATE_STATEMENT: SqlState = SqlState("42P05");
 
 /// A statement as a connection has it.
 #[derive(Debug, Clone)]
@@ -40,6 +37,8 @@ struct Known {
 pub struct Backend {
     /// By name; `None` inside: whether there is one, and which, is not known.
     statements: HashMap<Box<[u8]>, Option<Known>>,
+    /// SQL may have made or dropped any of them.
+    changed_by_sql: bool,
 }
 
 impl Backend {
@@ -72,9 +71,10 @@ impl Backend {
         same && known.types == prepared.types
     }
 
-    /// Nothing that was sent is sure to have been done.
+    /// A statement is on its way that may make or drop any of them.
     fn doubt(&mut self) {
         self.statements.values_mut().for_each(|known| *known = None);
+        self.changed_by_sql = true;
     }
 }
 
@@ -200,11 +200,16 @@ impl<G: Gate> Session<G> {
             && facts.functions.iter().any(remembers)
     }
 
-    /// The server may not have done what it was sent: an error made it ignore some.
-    pub(crate) fn doubt_backend(&mut self) {
-        if let Some(backend) = self.lease.backend() {
-            backend.doubt();
-        }
+    /// The server did not do what it was sent with this name: an error made it ignore that.
+    pub(crate) fn doubt_statement(&mut self, name: &[u8]) {
+        let known = self.lease.backend().and_then(|backend| backend.statements.get_mut(name));
+        known.into_iter().for_each(|known| *known = None);
+    }
+
+    /// Whether the server may refuse whatever comes: its transaction has failed, or it is not known yet how it goes.
+    fn may_have_failed(&self) -> bool {
+        let undecided = |pending: &Pending| matches!(pending, Pending::Sync);
+        self.transaction == Transaction::Failed || self.pending.iter().any(undecided)
     }
 
     /// E1: whether what the connection has under `name` is what the session prepared.
@@ -234,9 +239,14 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    /// A Query is on its way, which drops the unnamed statement.
+    /// A Query is on its way, which drops the unnamed statement and the unnamed portal.
     pub(crate) fn note_unnamed_dropped(&mut self) {
-        self.note_prepared(b"", None);
+        self.portals.remove(&b""[..]);
+        if !self.backend_is_own() {
+            self.note_prepared(b"", None);
+            // It is not to be prepared again, wherever the session goes on.
+            self.statements.remove(&b""[..]);
+        }
     }
 
     /// The name was closed, or something else stands behind it now.
@@ -291,13 +301,22 @@ impl<G: Gate> Session<G> {
             let name = name.as_bytes();
             match self.statements.get(name).cloned() {
                 None => self.vacate(name, cx),
-                // The server has to find it there, and to refuse.
-                Some(own) if !self.backend_has(name, &own) => {
-                    self.prepare_again(name, &own, Undo::Nothing, cx);
-                }
+                Some(own) if !self.backend_has(name, &own) => self.occupy(name, cx),
                 Some(_) => {}
             }
         }
+    }
+
+    /// Prepares nothing under a name that the session has in another connection: the server has to find something there,
+    /// and to refuse a second one. Unlike the statement itself, that cannot fail before it.
+    fn occupy(&mut self, name: &[u8], cx: &mut Cx<'_>) {
+        let out = cx.out.control();
+        write::close(b'S', name, out);
+        write::parse(name, b"", &[], out);
+        self.pending.push_back(Pending::Renewal(Undo::Nothing));
+        self.pending.push_back(Pending::Renewal(Undo::Nothing));
+        self.note_prepared(name, None);
+        self.in_series();
     }
 
     /// A Parse into a shared connection. `None`: it goes on as usual; otherwise it is dealt with.
@@ -310,14 +329,17 @@ impl<G: Gate> Session<G> {
         if self.backend_is_own() {
             return None;
         }
-        let own = self.statements.get(name).filter(|own| self.backend_has(name, own));
-        if !name.is_empty() && own.is_some() {
-            let name = String::from_utf8_lossy(name).into_owned();
-            let what = format!("prepared statement \"{name}\" already exists");
-            let refused = self.gate.refuse(DUPLICATE_STATEMENT, &what, "close it first");
-            return Some(self.refuse_series(&refused, ProtocolKind::Parse, cx));
+        if !name.is_empty()
+            && let Lease::Shared { backend: Backend { changed_by_sql: false, .. }, .. } = self.lease
+            && let Some(own) = self.statements.get(name).cloned()
+        {
+            // The server has to find it there, and to refuse the second one.
+            if !self.backend_has(name, &own) {
+                self.prepare_again(name, &own, Undo::Nothing, cx);
+            }
+            return None;
         }
-        if !name.is_empty() && self.backend_has_just(name, prepared) {
+        if !name.is_empty() && self.backend_has_just(name, prepared) && !self.may_have_failed() {
             // The server has it: it is asked for something that changes nothing, and answers in its turn.
             write::close(b'S', NOTHING_NAME, cx.out.control());
             self.in_series();

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use super::extended::portal_name;
 use super::running::Running;
-use super::{Portal, Prepared, Session};
+use super::{Cx, Portal, Prepared, Session};
 use crate::gate::Gate;
-use crate::write::Message;
+use crate::write::{self, Message};
 
 /// How to take back what a message was assumed to do, where the server refuses it.
 #[derive(Debug)]
@@ -134,9 +134,13 @@ impl<G: Gate> Session<G> {
         !self.backend_is_own() && self.statement_unsettled(name)
     }
 
-    /// The same of a portal's name.
+    /// The same of a portal's name. A Sync ends portals too, outside of transactions: whether it does, its answer tells.
     pub(crate) fn portal_unsettled(&self, name: &[u8]) -> bool {
-        self.is_unsettled(|undo| undo.portal() == Some(name))
+        let sets = |pending: &Pending| matches!(pending, Pending::Bind(undo) if undo.portal() == Some(name));
+        let ends = |pending: &Pending| matches!(pending, Pending::Sync);
+        let may_end = self.portals.contains_key(name) && self.pending.iter().any(ends);
+        (may_end && !self.pending.iter().any(sets))
+            || self.is_unsettled(|undo| undo.portal() == Some(name))
     }
 
     pub(crate) fn set_statement(&mut self, name: &[u8], prepared: Option<Prepared>) -> Undo {
@@ -188,24 +192,30 @@ impl<G: Gate> Session<G> {
 
     /// The server refused the message at the front and ignores everything up to the next Sync: takes those
     /// messages off, last first, and returns the statements among them in their order.
-    pub(crate) fn skip_to_sync(&mut self) -> Vec<Running> {
+    pub(crate) fn skip_to_sync(&mut self, cx: &mut Cx<'_>) -> Vec<Running> {
         let end = self
             .pending
             .iter()
             .position(|p| matches!(p, Pending::Sync | Pending::OwnSync))
             .unwrap_or(self.pending.len());
         self.skipping = end == self.pending.len();
-        let mut runs = Vec::new();
+        let (mut runs, mut skips_query) = (Vec::new(), false);
         for mut pending in self.pending.drain(..end).rev().collect::<Vec<_>>() {
-            let renewal = matches!(pending, Pending::Renewal(_));
             if let Some(undo) = pending.undo() {
                 let undo = std::mem::replace(undo, Undo::Nothing);
-                if renewal || undo.statement().is_some() {
-                    self.doubt_backend();
+                if let Some(name) = undo.statement() {
+                    self.doubt_statement(name);
                 }
                 self.undo(undo);
             }
+            skips_query |= matches!(pending, Pending::Query(_));
             runs.extend(pending.into_run());
+        }
+        if skips_query && self.skipping {
+            // What was refused is of ours, and was sent before a Query. Its client sends no Sync, and waits for ReadyForQuery.
+            write::bare(b'S', cx.out.control());
+            self.pending.push_back(Pending::Sync);
+            self.skipping = false;
         }
         runs.reverse();
         runs
@@ -218,12 +228,16 @@ impl<G: Gate> Session<G> {
             self.portals.clear();
             return self.bound.clear();
         }
-        let mut later: HashSet<&[u8]> = HashSet::new();
+        let (mut later, mut changed) = (HashSet::new(), HashSet::<&[u8]>::new());
         for pending in &mut self.pending {
-            if let Pending::Bind(Undo::Portal(name, before)) = pending {
-                // Whatever had the name is gone.
+            let binds = matches!(pending, Pending::Bind(_));
+            let Some(Undo::Portal(name, before)) = pending.undo() else { continue };
+            // Whatever had the name is gone, but for what an earlier one of these messages made.
+            if changed.insert(name) {
                 *before = None;
-                later.insert(name);
+            }
+            if binds {
+                later.insert(&**name);
             }
         }
         self.portals.retain(|name| later.contains(name));

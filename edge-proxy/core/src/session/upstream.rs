@@ -275,7 +275,7 @@ impl<G: Gate> Session<G> {
                 let refusal = front.refusal().cloned();
                 let rewritten = self.front_is_rewritten();
                 self.put_error(whole, body, refusal.as_ref(), rewritten, cx);
-                for mut run in self.skip_to_sync() {
+                for mut run in self.skip_to_sync(cx) {
                     run.note_error(code);
                     self.finish(&run, false, cx);
                 }
@@ -367,7 +367,6 @@ impl<G: Gate> Session<G> {
                     }
                     self.finish(&run, false, cx);
                 }
-                self.series_open = false;
             }
             Some(Pending::Sync) => {
                 self.pending.pop_front();

@@ -45,10 +45,11 @@ impl Wrap {
 impl<G: Gate> Session<G> {
     /// Begins a transaction for `run`, whose bytes go when it stands.
     pub(crate) fn begin_wrap(&mut self, permit: Permit, run: Running, cx: &mut Cx<'_>) {
+        self.note_unnamed_dropped();
         write::query(b"BEGIN", cx.out.control());
         self.set_wrap(Wrap::Begin(permit));
         self.pending.push_back(Pending::Wrap(run));
-        self.flushed = true;
+        (self.series_open, self.flushed) = (false, true);
     }
 
     fn set_wrap(&mut self, wrap: Wrap) {
@@ -135,7 +136,6 @@ impl<G: Gate> Session<G> {
         }
         self.put(whole, cx);
         self.finish(&run, false, cx);
-        self.series_open = false;
         self.note_transaction(body);
     }
 }

@@ -12,13 +12,14 @@ mod wire;
 
 pub use frames::frames;
 pub use results::results;
-pub use session::session;
+pub use session::{forgetful, leaky, pooling, session};
 pub use startup::startup;
 pub use statements::statements;
 
 /// The targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("frames", frames),
+    ("pooling", pooling),
     ("results", results),
     ("session", session),
     ("startup", startup),

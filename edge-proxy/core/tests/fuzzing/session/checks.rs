@@ -37,6 +37,8 @@ pub struct Checks {
     last: usize,
     /// Statements may be prepared a second time.
     pub renewals: bool,
+    /// The session shares connections, and its client sends nothing but messages.
+    pub shares: bool,
     ends: usize,
 }
 
@@ -44,6 +46,8 @@ pub struct Checks {
 fn is_own(text: &[u8]) -> bool {
     let own = [
         "writ_refused",
+        // What takes up a name.
+        "",
         "BEGIN",
         "COMMIT",
         "ROLLBACK",
@@ -105,7 +109,7 @@ impl Checks {
     }
 
     /// E1, E6: texts that leave for the server.
-    pub fn sent(&mut self, gate: &FuzzGate, _journal: &Log, sent: &[u8], durable: u64) {
+    pub fn sent(&mut self, gate: &FuzzGate, sent: &[u8], durable: u64) {
         let (frames, rest) = wire::split_off(&sent[self.parsed..]);
         let end = sent.len() - rest.len();
         for (tag, body) in frames {
@@ -137,7 +141,8 @@ impl Checks {
     /// What the client sent once goes on once, and not before what it sent earlier.
     fn in_order(&mut self, text: &str, tag: u8) {
         let number = number(text);
-        if number == 0 || (tag == b'P' && self.renewals && number <= self.last) {
+        // Smaller numbers are of texts that come again.
+        if number < 10 || (tag == b'P' && self.renewals && number <= self.last) {
             return;
         }
         assert!(number > self.last, "{text:?} after number {}", self.last);
@@ -153,8 +158,8 @@ impl Checks {
     }
 
     /// What the server ran.
-    pub fn executed(&mut self, gate: &FuzzGate, _journal: &Log, executed: &[Executed]) {
-        for Executed { text, at, indirect } in executed {
+    pub fn executed(&mut self, gate: &FuzzGate, said: &[u8], executed: &[Executed]) {
+        for Executed { text, at, indirect, name } in executed {
             if is_own(text) || text == b"cursor" {
                 continue;
             }
@@ -163,6 +168,9 @@ impl Checks {
                 continue;
             }
             let original = gate.originals.get(text).expect("E1: decided");
+            if let Some(name) = name.as_ref().filter(|_| self.shares) {
+                prepared_by(said, name, original);
+            }
             let nth = {
                 let count = self.ran.entry(original.clone()).or_default();
                 *count += 1;
@@ -194,6 +202,17 @@ impl Checks {
             assert!(has_one || !complete, "{} has no outcome: {:?}", intent.id, journal.lines);
         }
     }
+}
+
+/// E1: what runs under a name, this client prepared under it.
+fn prepared_by(said: &[u8], name: &[u8], text: &[u8]) {
+    let (frames, _) = wire::split_off(said);
+    let prepares = |body: &[u8]| {
+        let (named, rest) = wire::text(body);
+        named == name && wire::text(rest).0 == text
+    };
+    let prepared = frames.iter().any(|(tag, body)| *tag == b'P' && prepares(body));
+    assert!(prepared, "E1: {} ran as {}, which is another's", shown(text), shown(name));
 }
 
 fn shown(text: &[u8]) -> String {

@@ -58,9 +58,15 @@ const EVENTFUL: [&str; 22] = [
     "end",
 ];
 
+/// Texts that several sessions prepare: their numbers are smaller than those that tell texts apart.
+const COMMON: [&str; 6] = ["select 2", "select 5", "update 6", "strict 4", "mask 8", "error 7"];
+
 pub struct Client {
-    /// The number of the next statement; smaller ones are numbers of arguments.
+    /// The number of the next statement; smaller ones are numbers of arguments and common texts.
     next: usize,
+    /// Which client it is, and of how many: numbers of one are never another's.
+    at: usize,
+    of: usize,
     /// Everything that was sent.
     pub sent: Vec<u8>,
     pub units: usize,
@@ -69,12 +75,17 @@ pub struct Client {
 
 impl Client {
     pub fn new(eventful: bool) -> Self {
-        Self { next: 10, sent: vec![], units: 0, eventful }
+        Self { next: 10, at: 0, of: 1, sent: vec![], units: 0, eventful }
+    }
+
+    /// One of several.
+    pub fn among(self, at: usize, of: usize) -> Self {
+        Self { at, of, ..self }
     }
 
     fn number(&mut self, choices: &mut Choices<'_>) -> usize {
         self.next += 1 + choices.below(3);
-        self.next
+        self.next * self.of + self.at
     }
 
     fn statement(&mut self, word: &str, choices: &mut Choices<'_>) -> String {
@@ -181,6 +192,36 @@ impl Client {
             _ => [series, bind("", "", b"x"), execute(""), sync()].concat(),
         };
         self.sends(unit)
+    }
+
+    /// Some of what drivers do with a statement that they keep: each part may be left out.
+    pub fn named(&mut self, choices: &mut Choices<'_>) -> Vec<u8> {
+        self.units += 1;
+        let name = choices.one_of(&NAMES);
+        let parts = choices.byte();
+        let mut series = Vec::new();
+        if parts & 1 > 0 {
+            series.extend(frame(b'C', format!("S{name}\0").as_bytes()));
+        }
+        if parts & 2 > 0 {
+            series.extend(parse(name, choices.one_of(&COMMON)));
+        }
+        if parts & 4 > 0 {
+            series.extend(frame(b'D', format!("S{name}\0").as_bytes()));
+        }
+        if parts & 8 > 0 {
+            series.extend([bind("", name, &[]), execute("")].concat());
+        }
+        self.sends([series, sync()].concat())
+    }
+
+    /// What ends a session of whatever kind.
+    pub fn farewell(&mut self) -> Vec<u8> {
+        self.units += 3;
+        self.next += 1;
+        let number = self.next * self.of + self.at;
+        let rollback = query(&format!("rollback {number}"));
+        self.sends([frame(b'f', b"end\0"), sync(), sync(), rollback, frame(b'X', b"")].concat())
     }
 
     /// What ends whatever the client has begun: a COPY, a series.

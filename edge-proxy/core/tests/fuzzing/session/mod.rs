@@ -4,6 +4,7 @@
 mod checks;
 mod client;
 mod gate;
+mod pool;
 mod programs;
 mod server;
 mod words;
@@ -14,8 +15,10 @@ use super::wire;
 use crate::support::frame;
 use checks::Checks;
 use client::Client;
+pub use pool::{forgetful, leaky, pooling};
 use server::Server;
 use world::World;
+use writ_edge_core::EndReason;
 
 /// Things that happen in one run at most.
 const STEPS_MAX: usize = 96;
@@ -232,6 +235,9 @@ fn like_the_reference(world: &World, client: &Client) {
     assert!(reference.closed, "it ended: {:?} after {got:?}", world.session.ended());
     let same = got.iter().zip(&want).take_while(|(a, b)| a == b).count();
     let own = &got[same..];
+    if world.session.ended() == Some(EndReason::Terminated) && !want.contains(&"E 08P01".into()) {
+        assert_eq!(got, want, "what the client saw before it said goodbye");
+    }
     assert!(own.iter().all(|line| line.starts_with("E ")), "{own:?} after {same} of {want:?}");
 }
 

@@ -28,6 +28,7 @@ pub enum Act {
 #[derive(Debug, Clone)]
 pub enum Change {
     None,
+    Setting,
     Begin,
     End,
     Prepare(Vec<u8>, Vec<u8>),
@@ -161,7 +162,7 @@ fn acts_of(statement: &str) -> VecDeque<Act> {
             acts
         }
         "update" => [done(&format!("UPDATE {count}"), Change::None)].into(),
-        "set" => [done("SET", Change::None)].into(),
+        "set" => [done("SET", Change::Setting)].into(),
         "define" => [done("CREATE TABLE", Change::None)].into(),
         "begin" | "BEGIN" => [done("BEGIN", Change::Begin)].into(),
         "commit" | "COMMIT" => [done("COMMIT", Change::End)].into(),

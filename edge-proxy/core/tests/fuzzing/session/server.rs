@@ -14,6 +14,8 @@ use crate::support::{error, frame, ready};
 pub struct Portal {
     pub text: Vec<u8>,
     pub bind: Vec<u8>,
+    /// The prepared statement that it was bound from.
+    name: Vec<u8>,
     /// What is left to do; `None`: it has run to its end.
     left: Option<VecDeque<Act>>,
 }
@@ -26,6 +28,8 @@ pub struct Executed {
     pub at: usize,
     /// FETCH and EXECUTE run what was prepared or bound before.
     pub indirect: bool,
+    /// The prepared statement that an Execute ran.
+    pub name: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -50,6 +54,10 @@ pub struct Server {
     /// What SQL's PREPARE made.
     prepared: HashMap<Vec<u8>, Vec<u8>>,
     pub executed: Vec<Executed>,
+    /// Messages of the extended protocol came since the last ReadyForQuery.
+    in_series: bool,
+    /// A statement changed what later ones meet in the connection.
+    dirty: bool,
     pub refuses: bool,
     pub closed: bool,
 }
@@ -91,6 +99,33 @@ impl Server {
         }
     }
 
+    /// What of one session the next one would meet in the connection; `None`: nothing.
+    pub fn left(&self) -> Option<&'static str> {
+        let asked = |bytes: &[u8]| {
+            let (frames, rest) = wire::split_off(bytes);
+            !rest.is_empty() || frames.iter().any(|(tag, _)| !b"NAS".contains(tag))
+        };
+        // Flush is answered by nothing, and changes nothing.
+        let (unread, half) = wire::split_off(&self.inbox);
+        let unread = !half.is_empty() || unread.iter().any(|(tag, _)| *tag != b'H');
+        let all = [
+            (unread, "messages that it has not dealt with"),
+            (!self.work.is_empty() || self.copying, "a statement that runs"),
+            (asked(&self.out) || asked(&self.wire), "answers"),
+            (self.open || self.failed, "a transaction"),
+            (self.skipping || self.in_series, "a series"),
+            (!self.portals.is_empty(), "portals"),
+            (self.dirty || !self.prepared.is_empty(), "settings or names"),
+        ];
+        all.into_iter().find_map(|(is_left, what)| is_left.then_some(what))
+    }
+
+    /// From here on messages are counted after the first `sent` bytes of a session.
+    pub fn count_from(&mut self, sent: usize) {
+        while self.step() {}
+        self.taken = sent;
+    }
+
     /// Does one thing. Returns whether there was something to do.
     pub fn step(&mut self) -> bool {
         if self.closed {
@@ -124,6 +159,7 @@ impl Server {
         if self.skipping && tag != b'X' {
             return;
         }
+        self.in_series |= matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C');
         match tag {
             b'Q' => self.query(body),
             b'P' => self.parse(body),
@@ -163,14 +199,14 @@ impl Server {
         self.copying = false;
         self.failed |= self.open;
         if self.simple {
-            self.work.push_back(Act::Ready);
+            self.work.extend([Act::EndImplicit, Act::Ready]);
         } else {
             self.skipping = true;
         }
     }
 
     fn ready(&mut self) {
-        self.simple = false;
+        (self.simple, self.in_series) = (false, false);
         let status = match (self.open, self.failed) {
             (false, _) => b'I',
             (true, false) => b'T',
@@ -209,7 +245,12 @@ impl Server {
             return self.fail(code);
         }
         self.limit = None;
-        self.executed.push(Executed { text: text.to_vec(), at: self.taken, indirect: false });
+        self.executed.push(Executed {
+            text: text.to_vec(),
+            at: self.taken,
+            indirect: false,
+            name: None,
+        });
         self.running = Some(text.to_vec());
         self.work = programs::simple(text);
         self.work.push_back(Act::EndImplicit);
@@ -246,7 +287,10 @@ impl Server {
             return self.fail("42P03");
         }
         let left = Some(programs::extended(&text));
-        self.portals.insert(portal.to_vec(), Portal { text, bind: bind.to_vec(), left });
+        self.portals.insert(
+            portal.to_vec(),
+            Portal { text, bind: bind.to_vec(), name: name.to_vec(), left },
+        );
         self.out.extend(frame(b'2', b""));
     }
 
@@ -274,7 +318,7 @@ impl Server {
         let (name, limit) = wire::text(body);
         let limit = u32::from_be_bytes(limit.try_into().expect("a limit"));
         let Some(portal) = self.portals.get_mut(name) else { return self.fail("34000") };
-        let text = portal.text.clone();
+        let (text, statement) = (portal.text.clone(), portal.name.clone());
         let left = portal.left.take();
         if let Some(code) = self.refused(&text, true) {
             return self.fail(code);
@@ -282,7 +326,8 @@ impl Server {
         if self.failed && !programs::ends_transaction(&text) {
             return self.fail("25P02");
         }
-        let executed = Executed { text: text.clone(), at: self.taken, indirect: false };
+        let executed =
+            Executed { text: text.clone(), at: self.taken, indirect: false, name: Some(statement) };
         self.executed.push(executed);
         self.limit = (1..i32::MAX as u32).contains(&limit).then_some(limit);
         self.work = match left {
@@ -333,6 +378,7 @@ impl Server {
         // No formats are sent: what follows is the number of arguments. Function 3 is held, and approved by it.
         let is_odd = body[7] % 2 == 1;
         match oid {
+            0 if !self.refuses => return self.fail("42883"),
             _ if !self.refuses => {}
             1 => {}
             3 if is_odd => return self.fail(APPROVAL_ENDED),
@@ -343,7 +389,7 @@ impl Server {
             return self.fail("25P02");
         }
         self.out.extend(frame(b'V', b"\0\0\0\x01x"));
-        self.work.push_back(Act::Ready);
+        self.work.extend([Act::EndImplicit, Act::Ready]);
     }
 
     fn act(&mut self, act: Act) {
@@ -384,10 +430,11 @@ impl Server {
                 (self.open, self.failed) = (false, false);
                 self.portals.clear();
             }
+            Change::Setting => self.dirty = true,
             Change::Prepare(name, text) => drop(self.prepared.insert(name, text)),
             Change::Declare(name) => {
                 let left = Some(programs::extended(b"select 2"));
-                let portal = Portal { text: b"cursor".to_vec(), bind: vec![], left };
+                let portal = Portal { text: b"cursor".to_vec(), bind: vec![], name: vec![], left };
                 self.portals.insert(name, portal);
             }
             Change::ClosePortal(name) => drop(self.portals.remove(&name)),
@@ -408,7 +455,7 @@ impl Server {
     fn run_indirectly(&mut self, text: Option<Vec<u8>>, unknown: &'static str) {
         match text {
             Some(text) => {
-                self.executed.push(Executed { text, at: self.taken, indirect: true });
+                self.executed.push(Executed { text, at: self.taken, indirect: true, name: None });
                 self.work.push_front(Act::Done(b"FETCH 0".to_vec(), Change::None));
             }
             None => self.fail(unknown),

@@ -1,5 +1,7 @@
 //! A session between a model client and a model server, with everything that the shell would do for it.
 
+mod sharing;
+
 use std::collections::HashMap;
 
 use bytes::BytesMut;
@@ -15,6 +17,8 @@ use super::server::Server;
 use super::shown;
 use super::words::{is_approved, is_lucky};
 use crate::fuzzing::choices::Choices;
+use sharing::Lease;
+pub use sharing::{Fault, Shelf};
 
 /// One intent.
 pub struct Intent {
@@ -94,6 +98,8 @@ pub struct World {
     /// The client has said all it had to say.
     pub eof: bool,
     arriving: bool,
+    /// Where connections are shared: those of all, and whether the session has one.
+    lease: Option<Lease>,
 }
 
 impl World {
@@ -126,6 +132,7 @@ impl World {
             server_gone: false,
             eof: false,
             arriving: false,
+            lease: None,
         }
     }
 
@@ -141,6 +148,7 @@ impl World {
         let result = f(&mut self.session, &mut cx);
         let to_client = self.out.to_client.split();
         let to_server = self.out.to_upstream().split();
+        assert!(to_server.is_empty() || self.is_connected(), "bytes without a connection");
         assert!(!ended || (to_client.is_empty() && to_server.is_empty()), "said after the end");
         self.seen.extend_from_slice(&to_client);
         self.sent.extend_from_slice(&to_server);
@@ -151,7 +159,7 @@ impl World {
         }
         let gate = self.session.gate_mut();
         self.checks.recorded(gate, &self.journal);
-        self.checks.sent(gate, &self.journal, &self.sent, self.durable);
+        self.checks.sent(gate, &self.sent, self.durable);
         result
     }
 
@@ -174,7 +182,7 @@ impl World {
             Effect::Estimate { text, .. } => todo.estimates.push(text),
             Effect::CancelUpstream => todo.cancels += 1,
             Effect::RefreshDatabase => todo.refreshes += 1,
-            Effect::Acquire => unreachable!("the session has a connection of its own"),
+            Effect::Acquire => self.wants_connection(),
             Effect::End(_) => self.checks.ended(),
         }
     }
@@ -182,8 +190,14 @@ impl World {
     fn work(&mut self) {
         loop {
             let input = std::mem::take(&mut self.upstream_inbox);
-            let upstream = self.step(|s, cx| s.on_upstream(&input, cx));
+            let upstream = match self.is_connected() {
+                true => self.step(|s, cx| s.on_upstream(&input, cx)),
+                false => 0,
+            };
             self.upstream_inbox = BytesMut::from(&input[upstream..]);
+            if upstream > 0 && self.is_contended() {
+                self.release();
+            }
             let input = std::mem::take(&mut self.client_inbox);
             let client = self.step(|s, cx| s.on_client(&input, cx));
             self.client_inbox = BytesMut::from(&input[client..]);
@@ -199,11 +213,12 @@ impl World {
             self.step(|s, cx| s.on_client_eof(cx));
         }
         self.note_executed();
+        self.release();
     }
 
     fn note_executed(&mut self) {
         let executed = std::mem::take(&mut self.server.executed);
-        self.checks.executed(self.session.gate_mut(), &self.journal, &executed);
+        self.checks.executed(self.session.gate_mut(), &self.said, &executed);
     }
 
     /// The client sends; nothing of it has reached the gateway yet.
@@ -318,6 +333,9 @@ impl World {
     }
 
     pub fn server_closes(&mut self) {
+        if !self.is_connected() {
+            return;
+        }
         self.server.closed = true;
         self.server_gone = true;
         self.with(|s, cx| s.on_upstream_closed(cx));
@@ -333,6 +351,7 @@ impl World {
             while self.server.step() {}
             self.from_server(usize::MAX);
             (0..6).for_each(|which| self.answer(which));
+            self.connect(0);
             self.work();
             if self.server.closed && !self.server_gone && self.server.flushed().is_empty() {
                 self.server_closes();
