@@ -20,7 +20,7 @@ use crate::journal::SpoolJournal;
 use crate::mailbox::{EventReceiver, EventSender};
 use crate::metrics::Metrics;
 use crate::pool::{AcquireError, Key, Leased};
-use crate::sessions::SessionEvent;
+use crate::sessions::{Killed, SessionEvent};
 use crate::side::{Broken, Side, poll_io};
 use crate::spare::lend;
 use crate::spool::Spool;
@@ -32,8 +32,11 @@ mod effects;
 
 /// How long the last bytes to either side may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// The same to a client whose access was revoked: it may not read at all.
+/// The same to a client whose session somebody ended: it may not read at all.
 const FAREWELL_REVOKED: Duration = Duration::from_millis(100);
+
+/// What a client is told whose session ends with its edge.
+const DRAINED: &str = "this edge ends its sessions: it is being drained, or shuts down";
 
 /// What a session's task is made of.
 pub struct Parts {
@@ -132,6 +135,15 @@ pub(crate) struct Connection {
     draining: bool,
     held: Option<Instant>,
     end: Option<EndReason>,
+    killed: Option<Arc<Killed>>,
+}
+
+/// How a session ended.
+pub(crate) struct Ended {
+    /// Why, as its record has it.
+    pub(crate) reason: String,
+    /// How many statements were decided in it.
+    pub(crate) statements: u64,
 }
 
 impl Connection {
@@ -155,16 +167,22 @@ impl Connection {
             draining: false,
             held: None,
             end: None,
+            killed: None,
         })
     }
 
-    /// Runs the session to its end, and returns why it ended and how many statements it had.
-    pub(crate) async fn run(mut self: Box<Self>) -> (EndReason, u64) {
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self: Box<Self>) -> Ended {
         while self.end.is_none() {
             self.turn().await;
         }
         Box::pin(self.farewell()).await;
-        (self.end.unwrap_or(EndReason::ClientGone), self.session.statement_count())
+        let end = self.end.unwrap_or(EndReason::ClientGone);
+        let reason = match &self.killed {
+            Some(killed) if end == EndReason::Killed => killed.to_string(),
+            _ => end.as_str().to_owned(),
+        };
+        Ended { reason, statements: self.session.statement_count() }
     }
 
     /// Waits for something to happen, and deals with it.
@@ -257,8 +275,7 @@ impl Connection {
         } else if self.client.eof && self.session.ended().is_none() {
             self.session.on_client_eof(&mut cx);
         } else if self.draining && self.session.is_idle() {
-            let text = "the edge is shutting down";
-            self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Drained, &mut cx);
+            self.session.end_with(sqlstate::ADMIN_SHUTDOWN, DRAINED, EndReason::Drained, &mut cx);
         }
         for effect in std::mem::take(&mut self.outbox.effects) {
             self.carry_out(effect);
@@ -307,8 +324,8 @@ impl Connection {
             client.write_all(&last).await?;
             client.shutdown().await
         };
-        let revoked = self.end == Some(EndReason::Revoked);
-        let patience = if revoked { FAREWELL_REVOKED } else { FAREWELL };
+        let thrown_out = matches!(self.end, Some(EndReason::Revoked | EndReason::Killed));
+        let patience = if thrown_out { FAREWELL_REVOKED } else { FAREWELL };
         let told = tokio::time::timeout(patience, told);
         let upstream = self.link.side().map(|side| &mut side.stream);
         let parted = async {

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+use writ_edge_core::write::Message;
 use writ_edge_core::{Cx, Effect, EndReason};
-use writ_model::sqlstate;
+use writ_model::{Timestamp, sqlstate};
 
 use super::{Connection, Link, Sharing};
 use crate::approvals::{News, Requester};
 use crate::database::{estimate_rows, expected_rows};
-use crate::sessions::SessionEvent;
+use crate::live::SHOWN_TEXT_BYTES_MAX;
+use crate::sessions::{Described, SessionEvent};
 
 impl Connection {
     /// Asks the server to cancel what runs, where something does.
@@ -20,7 +23,10 @@ impl Connection {
 
     /// Deals with one event.
     pub(super) fn on_event(&mut self, event: SessionEvent) {
-        if matches!(event, SessionEvent::Revoked | SessionEvent::Kill) {
+        if let SessionEvent::Describe(answers) = event {
+            return self.describe(&answers);
+        }
+        if matches!(event, SessionEvent::Revoked | SessionEvent::Killed(_) | SessionEvent::Kill) {
             // C4: what runs is ended, and does not run on behind a connection that is gone.
             self.cancel_running();
         }
@@ -42,12 +48,41 @@ impl Connection {
                 let text = "this principal's access was revoked";
                 self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Revoked, &mut cx);
             }
+            SessionEvent::Killed(killed) => {
+                let mut message = Message::fatal(
+                    sqlstate::ADMIN_SHUTDOWN,
+                    format!("this session was ended by {}: {}", killed.by, killed.reason),
+                    "ask them before you connect again",
+                );
+                message.detail = format!("event={}", killed.event);
+                self.session.end_saying(&message, EndReason::Killed, &mut cx);
+                self.killed = Some(killed);
+            }
+            // Answered above.
+            SessionEvent::Describe(_) => {}
             SessionEvent::Drain => self.draining = true,
+            SessionEvent::Resume => self.draining = false,
             SessionEvent::Kill => {
-                let text = "the edge is shutting down";
-                self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Drained, &mut cx);
+                self.session.end_with(
+                    sqlstate::ADMIN_SHUTDOWN,
+                    super::DRAINED,
+                    EndReason::Drained,
+                    &mut cx,
+                );
             }
         }
+    }
+
+    /// Says what the session does.
+    fn describe(&self, answers: &mpsc::UnboundedSender<Described>) {
+        let held_since = self.held.map(|since| {
+            let micros = i64::try_from(since.elapsed().as_micros()).unwrap_or(i64::MAX);
+            Timestamp((self.shared.clock)().0.saturating_sub(micros))
+        });
+        let activity = self.session.activity(SHOWN_TEXT_BYTES_MAX);
+        // Who asked may have given up.
+        let session = self.session.id().clone();
+        let _ = answers.send(Described { session, activity, held_since });
     }
 
     /// Does what the core wants done.
