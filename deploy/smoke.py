@@ -24,6 +24,7 @@ import psycopg2
 
 import smoke_guardrails
 import smoke_hostile
+import smoke_operations
 import smoke_pooling
 import smoke_results
 import smoke_startup
@@ -497,6 +498,11 @@ def revoking_ends_what_runs():
 apply_policy = smoke_guardrails.add(step, sys.modules[__name__])
 smoke_results.add(step, sys.modules[__name__], apply_policy)
 smoke_pooling.add(step, sys.modules[__name__])
+
+
+# ---- operators -------------------------------------------------------------------------------------------------------
+
+smoke_operations.add(step, sys.modules[__name__])
 
 
 # ---- the start of connections ---------------------------------------------------------------------------------------

@@ -251,7 +251,9 @@ async fn end_sessions_on_command(
     mut commands: mpsc::Receiver<NodeCommand>,
     end_sessions: broadcast::Sender<PrincipalId>,
 ) {
-    while let Some(NodeCommand::EndSessions(principal)) = commands.recv().await {
+    while let Some(command) = commands.recv().await {
+        // What operators ask of edges is not asked of a lake.
+        let NodeCommand::EndSessions(principal) = command else { continue };
         // No session is there: nothing to end.
         let _none = end_sessions.send(principal);
     }

@@ -404,6 +404,34 @@ pub(crate) enum Pooling {
 pub(crate) enum Edges {
     /// Who is connected, with which epoch
     List,
+    /// The sessions that are open now, and what they do
+    Top {
+        /// Only of this edge
+        edge: Option<String>,
+    },
+    /// Take no new sessions at an edge, until it is resumed; those that it has end outside of transactions
+    Drain {
+        edge: String,
+        /// When sessions end that have not ended by themselves [default: 5m]
+        #[arg(long, value_name = "TIME", value_parser = duration_ms)]
+        deadline: Option<u64>,
+        /// Why; new clients are told
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Return when no session is left
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Take sessions again at an edge that is drained
+    Resume { edge: String },
+    /// End a session: what it runs is cancelled, and its client told why
+    Kill {
+        /// As `writ edges top` lists it
+        session: String,
+        /// Why; the client sees it
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -146,13 +146,21 @@ pub(crate) fn now_micros() -> i64 {
 /// How far `at` is from `now`: `in 4 min 10 s`, `12 s ago`; both in microseconds.
 pub(crate) fn distance(at: i64, now: i64) -> String {
     let seconds = at.saturating_sub(now) / 1_000_000;
-    let size = seconds.unsigned_abs();
-    let size = match (size / 3_600, size / 60 % 60, size % 60) {
+    let size = length(seconds.unsigned_abs());
+    if seconds < 0 { format!("{size} ago") } else { format!("in {size}") }
+}
+
+/// How long it is since `at`; both in microseconds.
+pub(crate) fn age(at: i64, now: i64) -> String {
+    length(u64::try_from(now.saturating_sub(at) / 1_000_000).unwrap_or(0))
+}
+
+fn length(seconds: u64) -> String {
+    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s} s"),
         (0, m, s) => format!("{m} min {s} s"),
         (h, m, _) => format!("{h} h {m} min"),
-    };
-    if seconds < 0 { format!("{size} ago") } else { format!("in {size}") }
+    }
 }
 
 #[cfg(test)]

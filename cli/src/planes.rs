@@ -70,6 +70,9 @@ pub(crate) struct EdgeFile {
     /// The most sessions at once.
     #[serde(default = "sessions_max")]
     pub(crate) sessions_max: usize,
+    /// How long sessions may finish what they do when the process is told to end, in seconds.
+    #[serde(default = "drain_seconds")]
+    pub(crate) drain_seconds: u64,
     /// The secret that masks hash with, the same for every edge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mask_key_file: Option<PathBuf>,
@@ -106,6 +109,10 @@ fn sessions_max() -> usize {
     10_000
 }
 
+fn drain_seconds() -> u64 {
+    10
+}
+
 fn spool_bytes_max() -> u64 {
     1024 * 1024 * 1024
 }
@@ -140,6 +147,7 @@ impl Options for EdgeFile {
         "metrics_listen",
         "plaintext",
         "sessions_max",
+        "drain_seconds",
         "mask_key_file",
     ];
 }
@@ -279,6 +287,7 @@ mod tests {
             metrics_listen: Some(([127, 0, 0, 1], 2).into()),
             plaintext: false,
             sessions_max: 1,
+            drain_seconds: 1,
             mask_key_file: Some("/m".into()),
         };
         let table = toml::Table::try_from(&edge).expect("a table");

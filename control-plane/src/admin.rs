@@ -20,6 +20,7 @@ use crate::convert::{self, id, invalid, status, wire_approval};
 use crate::fleet::Fleet;
 use crate::keys::Keys;
 use crate::leader::Leader;
+use crate::lines::Lines;
 use crate::raft::Store;
 use crate::watching::{self, Stream};
 
@@ -28,30 +29,31 @@ pub const TOKEN_VALID_MAX: DurationMs = DurationMs::from_seconds(7 * 24 * 60 * 6
 /// How long a join token is good for where nobody says.
 const JOIN_TOKEN_VALID: DurationMs = DurationMs::from_seconds(60 * 60);
 const READERS: [&str; 2] = [GROUP_ADMINS, GROUP_AUDITORS];
-const APPROVAL_READERS: [&str; 3] = [GROUP_ADMINS, GROUP_AUDITORS, GROUP_DBA];
+pub(crate) const APPROVAL_READERS: [&str; 3] = [GROUP_ADMINS, GROUP_AUDITORS, GROUP_DBA];
 
 /// What the service works with.
 pub(crate) struct Admin {
     pub(crate) leader: Arc<Leader>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) lines: Arc<Lines>,
     pub(crate) store: Arc<Store>,
     pub(crate) ids: Ids,
     pub(crate) token_valid: DurationMs,
     pub(crate) stop: CancellationToken,
 }
 
-struct Caller {
+pub(crate) struct Caller {
     actor: Actor,
     token_expires_at: Timestamp,
 }
 
 impl Caller {
-    fn id(&self) -> &PrincipalId {
+    pub(crate) fn id(&self) -> &PrincipalId {
         &self.actor.principal.id
     }
 
-    fn name(&self) -> ActorName {
+    pub(crate) fn name(&self) -> ActorName {
         ActorName::Principal(self.id().clone())
     }
 }
@@ -72,7 +74,7 @@ pub(crate) fn issue_token(
     Ok((text, expires_at))
 }
 
-fn unknown(what: &str, name: &impl std::fmt::Display, list: &str) -> Status {
+pub(crate) fn unknown(what: &str, name: &impl std::fmt::Display, list: &str) -> Status {
     Status::not_found(format!("there is no {what} `{name}`; list what there is with `{list}`"))
 }
 
@@ -270,6 +272,22 @@ impl AdminService for Admin {
         let state = self.leader.state();
         let edges = self.fleet.list(&state);
         Ok(Response::new(v1::ListEdgesReply { edges, epoch: state.epoch.0 }))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsReply>, Status> {
+        let caller = self.caller(request.metadata())?;
+        self.sessions(&caller, &request.get_ref().edge).await.map(Response::new)
+    }
+
+    async fn kill_session(
+        &self,
+        request: Request<v1::KillSessionRequest>,
+    ) -> Result<Response<v1::KillSessionReply>, Status> {
+        let caller = self.caller(request.metadata())?;
+        self.kill(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn list_databases(

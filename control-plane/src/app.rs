@@ -32,6 +32,7 @@ use crate::edges::Edges;
 use crate::fleet::Fleet;
 use crate::keys::{Keys, write_private};
 use crate::leader::{Leader, PolicyPort, SubmitError};
+use crate::lines::Lines;
 use crate::push::Publisher;
 use crate::raft::{Alone, Durability, LogStore, Machine, Raft, Store, StoreError};
 use crate::server;
@@ -401,10 +402,13 @@ impl Parts {
         let tls = server::tls(&self.keys.ca, Arc::clone(&presented))?;
         let incoming = server::incoming(listener, tls, self.stop.clone());
         let fleet = Arc::new(Fleet::default());
+        let start = u64::try_from((self.clock)().0).unwrap_or(0);
+        let lines = Arc::new(Lines::new(start));
         let edges = Edges {
             leader: Arc::clone(&self.leader),
             keys: Arc::clone(&self.keys),
             fleet: Arc::clone(&fleet),
+            lines: Arc::clone(&lines),
             publisher: Arc::new(Publisher::new(Arc::clone(&self.keys))),
             own_host_names: self.config.host_names.clone(),
             ids: self.ids.clone(),
@@ -414,6 +418,7 @@ impl Parts {
             leader: Arc::clone(&self.leader),
             keys: Arc::clone(&self.keys),
             fleet,
+            lines,
             store: Arc::clone(&self.store),
             ids: self.ids.clone(),
             token_valid: self.config.token_valid,

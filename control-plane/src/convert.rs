@@ -16,6 +16,8 @@ use writ_proto::v1;
 
 use crate::leader::SubmitError;
 
+/// How long the sessions of a drained edge may go on where nobody says.
+const DRAIN_DEADLINE: DurationMs = DurationMs::from_seconds(5 * 60);
 /// The largest integer that a float holds exactly; estimates beyond it are clamped.
 const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
 
@@ -116,6 +118,13 @@ pub(crate) fn command(wire: v1::Command) -> Result<Command, Status> {
         }
         Wire::RevokeApproval(v1::RevokeApproval { id: text, reason }) => {
             Command::RevokeApproval { id: id("id", &text)?, reason }
+        }
+        Wire::DrainEdge(v1::DrainEdge { id: text, deadline_ms, reason }) => {
+            let deadline = if deadline_ms == 0 { DRAIN_DEADLINE } else { DurationMs(deadline_ms) };
+            Command::DrainEdge { name: id("id", &text)?, deadline, reason }
+        }
+        Wire::ResumeEdge(v1::ResumeEdge { id: text }) => {
+            Command::ResumeEdge { name: id("id", &text)? }
         }
         Wire::RemoveEdge(v1::RemoveEdge { id: text }) => {
             Command::RemoveNode { name: id("id", &text)? }

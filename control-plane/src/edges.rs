@@ -7,7 +7,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
-use writ_control_core::{ActorName, Command, EventHash, Node};
+use writ_control_core::{ActorName, Command, EventHash, Node, NodeDrain, NodeKind, State};
 use writ_model::{ApprovalId, EdgeId, EnvironmentName, Epoch};
 use writ_proto::v1;
 use writ_proto::v1::control_to_edge::Message as ToEdge;
@@ -20,6 +20,7 @@ use crate::convert::{self, id, invalid, status};
 use crate::fleet::Fleet;
 use crate::keys::Keys;
 use crate::leader::Leader;
+use crate::lines::Lines;
 use crate::push::{Publisher, Pushed};
 use crate::watching::{self, Stream, WAITING_MESSAGES_MAX};
 
@@ -31,6 +32,7 @@ pub(crate) struct Edges {
     pub(crate) leader: Arc<Leader>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) lines: Arc<Lines>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) own_host_names: Vec<String>,
     pub(crate) ids: Ids,
@@ -167,9 +169,11 @@ impl EdgeService for Edges {
             environment: node.environment,
             leader: Arc::clone(&self.leader),
             fleet: Arc::clone(&self.fleet),
+            lines: Arc::clone(&self.lines),
             publisher: Arc::clone(&self.publisher),
             sender,
             held: None,
+            drain_told: None,
         };
         let stop = self.stop.clone();
         let incoming = request.into_inner();
@@ -256,16 +260,20 @@ struct Subscriber {
     environment: Option<EnvironmentName>,
     leader: Arc<Leader>,
     fleet: Arc<Fleet>,
+    lines: Arc<Lines>,
     publisher: Arc<Publisher>,
     sender: mpsc::Sender<Result<v1::ControlToEdge, Status>>,
     /// What the node holds; `None`: only a snapshot will do.
     held: Option<Arc<Pushed>>,
+    /// What the node was told of its drain; `None`: nothing yet.
+    drain_told: Option<Option<NodeDrain>>,
 }
 
 impl Subscriber {
     async fn run(mut self, mut incoming: Streaming<v1::EdgeToControl>) {
         let (fleet, name) = (Arc::clone(&self.fleet), self.name.clone());
         let _connected = fleet.connected(&name, self.leader.now());
+        let (_line, mut messages) = self.lines.open(&self.name);
         let mut state = self.leader.watch();
         let mut alive = tokio::time::interval(ALIVE_EVERY);
         state.mark_changed();
@@ -286,6 +294,7 @@ impl Subscriber {
                     state.borrow_and_update();
                     self.push().await
                 },
+                Some(message) = messages.recv() => self.tell(message).await,
                 _ = alive.tick() => {
                     let epoch = self.leader.state().epoch.0;
                     self.tell(ToEdge::Alive(v1::Alive { epoch })).await
@@ -309,6 +318,12 @@ impl Subscriber {
                 // It did not take the last one, so the next change has no ground to stand on.
                 self.held = None;
             }
+            FromEdge::LiveSessions(answer) => {
+                self.lines.hear(name, answer.number, FromEdge::LiveSessions(answer));
+            }
+            FromEdge::SessionEnded(answer) => {
+                self.lines.hear(name, answer.number, FromEdge::SessionEnded(answer));
+            }
             FromEdge::Heartbeat(heartbeat) => self.fleet.heartbeat(name, heartbeat, now),
         }
     }
@@ -321,6 +336,7 @@ impl Subscriber {
             let _ = self.sender.send(Err(Status::permission_denied(text))).await;
             return None;
         }
+        self.push_drain(&state).await?;
         if self.held.as_ref().is_some_and(|held| held.epoch == state.epoch) {
             return Some(());
         }
@@ -336,6 +352,26 @@ impl Subscriber {
             self.tell(ToEdge::EndSessions(v1::EndSessions { principal })).await?;
         }
         Some(())
+    }
+
+    /// Tells an edge whether it takes new sessions, where it was told otherwise or nothing.
+    async fn push_drain(&mut self, state: &State) -> Option<()> {
+        let edge = state.nodes.get(&self.name).filter(|node| node.kind == NodeKind::Edge);
+        let Some(node) = edge else { return Some(()) };
+        if self.drain_told.as_ref() == Some(&node.drain) {
+            return Some(());
+        }
+        let message = match &node.drain {
+            None => v1::Drain::default(),
+            Some(NodeDrain { by, deadline, reason }) => v1::Drain {
+                draining: true,
+                ends_in_ms: deadline.since(self.leader.now()).0,
+                by: by.to_string(),
+                reason: reason.clone(),
+            },
+        };
+        self.drain_told = Some(node.drain.clone());
+        self.tell(ToEdge::Drain(message)).await
     }
 
     async fn tell(&self, message: ToEdge) -> Option<()> {

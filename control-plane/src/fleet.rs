@@ -96,6 +96,10 @@ impl Fleet {
                 last_seen_micros: live.last_seen.0,
                 certificate_expires_at_micros: node.certificate_expires_at.0,
                 software_version: live.software_version,
+                draining: live.heartbeat.draining,
+                drained_by: node.drain.as_ref().map(|d| d.by.to_string()).unwrap_or_default(),
+                drain_reason: node.drain.as_ref().map(|d| d.reason.clone()).unwrap_or_default(),
+                drain_deadline_micros: node.drain.as_ref().map_or(0, |d| d.deadline.0),
             }
         });
         nodes.collect()

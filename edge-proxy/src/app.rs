@@ -22,17 +22,17 @@ use crate::approvals::Approvals;
 use crate::classify;
 use crate::client::{Door, OPENINGS_MAX};
 use crate::connection::Shared;
+use crate::drain::Drain;
 use crate::journal::SpoolJournal;
+use crate::live;
 use crate::mask_key::{MaskKey, MaskKeyError};
 use crate::metrics::{self, Health, Metrics};
-use crate::sessions::{SessionEvent, Sessions};
+use crate::sessions::Sessions;
 use crate::ship::{self, ShipPorts, ShipStatus};
 use crate::spool::{Spool, SpoolConfig, SpoolError};
 use crate::states::Databases;
 use crate::workers::Workers;
 
-/// How long sessions may finish what they do when the edge is told to end.
-const DRAIN: Duration = Duration::from_secs(10);
 /// How long an edge without a spool waits for the lake to say what its last record was.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
 /// How much of the spool one segment file takes, in bytes: the largest record has to fit into one.
@@ -67,6 +67,8 @@ pub struct Config {
     pub plaintext: bool,
     /// The most sessions at once.
     pub sessions_max: usize,
+    /// How long sessions may finish what they do when the process is told to end.
+    pub drain_patience: Duration,
     /// Where the secret is that masks hash with; `None`: one of its own, in the data directory.
     pub mask_key_file: Option<PathBuf>,
 }
@@ -120,7 +122,8 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     shipping: CancellationToken,
-    sessions: Arc<Sessions>,
+    drain: Arc<Drain>,
+    drain_patience: Duration,
     workers: Arc<Workers>,
     spool: Spool,
     tasks: JoinSet<()>,
@@ -129,17 +132,9 @@ pub struct Running {
 impl Running {
     /// Takes no new clients, lets sessions finish what they do, ships what it can, and ends.
     pub async fn shutdown(mut self) {
+        // Until the last session is gone, new clients are told why none is taken.
+        self.drain.end(self.drain_patience).await;
         self.stop.send_replace(true);
-        self.sessions.tell_all(|| SessionEvent::Drain);
-        let drained = async {
-            while self.sessions.count() > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            self.sessions.tell_all(|| SessionEvent::Kill);
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
         self.shipping.cancel();
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
@@ -183,6 +178,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         );
     }
     let sessions = Arc::new(Sessions::default());
+    let drain = Arc::new(Drain::open(&config.data_dir, Arc::clone(&sessions))?);
     let (identity_sent, identity_seen) = watch::channel(Arc::new(identity.clone()));
     let databases = Arc::new(Databases::new(
         classify::port(),
@@ -191,8 +187,11 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         Arc::clone(&metrics),
         Handle::current(),
     ));
-    let followed =
-        follow(node, identity, follow_ports(&ports, &databases, &sessions, &metrics, &spool))?;
+    let followed = follow(
+        node,
+        identity,
+        follow_ports(&ports, &databases, &sessions, &metrics, &spool, &drain),
+    )?;
     databases.heard(*followed.last_heard.borrow());
 
     let shared = Shared {
@@ -213,6 +212,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         plaintext: config.plaintext,
         databases: Arc::clone(&databases),
         sessions: Arc::clone(&sessions),
+        drain: Arc::clone(&drain),
         sessions_max: config.sessions_max,
         rooms: Arc::new(Semaphore::new(config.sessions_max.min(Semaphore::MAX_PERMITS))),
         openings: Arc::new(Semaphore::new(OPENINGS_MAX)),
@@ -233,6 +233,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         identity_sent,
         Arc::clone(&databases),
         Arc::clone(&sessions),
+        Arc::clone(&drain),
     ));
     // Numbering starts after what the lake has: a fresh spool must know that before the first record.
     let started = {
@@ -260,7 +261,13 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     }
     let metrics_address = metrics_listener.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = metrics_listener {
-        let health = Arc::new(EdgeHealth { databases, spool: spool.clone(), clock });
+        let health = Arc::new(EdgeHealth {
+            databases,
+            spool: spool.clone(),
+            clock,
+            drain: Arc::clone(&drain),
+            sessions,
+        });
         let router = metrics::router(metrics, health);
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -269,7 +276,18 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         });
     }
     tasks.spawn(accept(listener, door, Arc::clone(&workers), stopped));
-    Ok(Running { address, metrics_address, stop, shipping, sessions, workers, spool, tasks })
+    let drain_patience = config.drain_patience;
+    Ok(Running {
+        address,
+        metrics_address,
+        stop,
+        shipping,
+        drain,
+        drain_patience,
+        workers,
+        spool,
+        tasks,
+    })
 }
 
 fn listen_error(address: SocketAddr, source: std::io::Error) -> StartError {
@@ -299,7 +317,9 @@ fn follow_ports(
     sessions: &Arc<Sessions>,
     metrics: &Arc<Metrics>,
     spool: &Spool,
+    drain: &Arc<Drain>,
 ) -> FollowPorts {
+    let drain = Arc::clone(drain);
     let (databases, sessions) = (Arc::clone(databases), Arc::clone(sessions));
     let (metrics, spool, swept) = (Arc::clone(metrics), spool.clone(), Arc::clone(&sessions));
     FollowPorts {
@@ -313,6 +333,7 @@ fn follow_ports(
             sessions: sessions.count() as u64,
             spool_bytes: spool.stats().bytes_used,
             held: metrics.held.get(),
+            draining: drain.reason().is_some(),
         }),
     }
 }
@@ -323,8 +344,11 @@ async fn keep_following(
     identity: watch::Sender<Arc<NodeIdentity>>,
     databases: Arc<Databases>,
     sessions: Arc<Sessions>,
+    drain: Arc<Drain>,
 ) {
+    let mut asked = JoinSet::new();
     loop {
+        while asked.try_join_next().is_some() {}
         tokio::select! {
             changed = followed.last_heard.changed() => {
                 if changed.is_err() { return; }
@@ -336,6 +360,15 @@ async fn keep_following(
             }
             command = followed.commands.recv() => match command {
                 Some(NodeCommand::EndSessions(principal)) => sessions.revoke(&principal),
+                Some(NodeCommand::ListSessions(ask)) => {
+                    // Beside the loop: whoever is revoked meanwhile must not wait for it.
+                    let (sessions, answers) = (Arc::clone(&sessions), followed.answers.clone());
+                    asked.spawn(async move { answers.sessions(live::list(&sessions, ask).await) });
+                }
+                Some(NodeCommand::Drain(said)) => drain.follow(said),
+                Some(NodeCommand::EndSession(order)) => {
+                    followed.answers.ended(live::end(&sessions, order));
+                }
                 None => return,
             },
         }
@@ -405,6 +438,8 @@ struct EdgeHealth {
     databases: Arc<Databases>,
     spool: Spool,
     clock: Clock,
+    drain: Arc<Drain>,
+    sessions: Arc<Sessions>,
 }
 
 impl Health for EdgeHealth {
@@ -417,11 +452,16 @@ impl Health for EdgeHealth {
             ("behind_milliseconds", "Since the control plane was heard", behind),
             ("spool_bytes", "Bytes in the spool", stats.bytes_used),
             ("spool_bytes_max", "The spool's room", stats.bytes_max),
+            ("draining", "Takes no new sessions", u64::from(self.drain.reason().is_some())),
             ("records_unshipped", "Records that the lake has not", stats.records_unshipped),
         ]
     }
 
     fn not_ready(&self) -> Option<String> {
+        if let Some(reason) = self.drain.reason() {
+            let left = self.sessions.count();
+            return Some(format!("draining: {reason}; {left} sessions are left"));
+        }
         let Some(config) = self.databases.config() else {
             return Some("no configuration yet".into());
         };

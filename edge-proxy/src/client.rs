@@ -20,11 +20,12 @@ use writ_model::config::EdgeConfig;
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{DatabaseName, PrincipalId, Secret, SessionId, Timestamp};
 
-use crate::connection::{Connection, Link, Parts, Shared, Sharing};
+use crate::connection::{Connection, Ended, Link, Parts, Shared, Sharing};
+use crate::drain::Drain;
 use crate::mailbox::mailbox;
 use crate::mask_key::MaskKey;
 use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
-use crate::sessions::{Place, Sessions};
+use crate::sessions::{Place, Reach, SessionEvent, Sessions};
 use crate::side::Side;
 use crate::startup::{ClientStream, Opening, ask_password, open, part, turn_away};
 use crate::states::{Databases, Served};
@@ -69,6 +70,8 @@ pub struct Door {
     pub databases: Arc<Databases>,
     /// Open sessions.
     pub sessions: Arc<Sessions>,
+    /// Whether any are taken.
+    pub drain: Arc<Drain>,
     /// The most sessions at once, those that log in included.
     pub sessions_max: usize,
     /// Room for so many.
@@ -94,7 +97,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn new(code: SqlState, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(code: SqlState, reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), hint: hint.into() }
     }
 }
@@ -163,14 +166,14 @@ impl Door {
             return;
         };
         let Opened { connection, session, at, place, room: _room } = opened;
-        let (reason, statements) = connection.run().await;
+        let Ended { reason, statements } = connection.run().await;
         let now = (self.shared.clock)();
         self.shared.metrics.sessions.add(-1);
         self.shared.journal.closed(
             now,
             SessionClosed {
                 session,
-                reason: reason.as_str().to_owned(),
+                reason,
                 statements,
                 duration_us: u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0),
             },
@@ -198,14 +201,24 @@ impl Door {
         let mut key = vec![0; startup.cancel_key_bytes()];
         (self.random)(&mut key);
         let key = Secret::new(key);
-        let actor = Arc::new(gate.actor().clone());
-        let place = self.sessions.enter(key.clone(), actor, events.clone());
+        let at = (self.shared.clock)();
+        let reach = Reach {
+            key: key.clone(),
+            actor: Arc::new(gate.actor().clone()),
+            profile: Arc::new(profile.clone()),
+            opened_at: at,
+            events: events.clone(),
+        };
+        let place = self.sessions.enter(reach);
+        // A drain that began meanwhile told those that were there.
+        if self.drain.reason().is_some() {
+            let _ = events.send(SessionEvent::Drain);
+        }
         let tls = stream.is_tls();
         let greeting = greeting(&greeted.parameters, place.process_id, &key);
         if stream.write_all(&greeting).await.is_err() || stream.flush().await.is_err() {
             return None;
         }
-        let at = (self.shared.clock)();
         let epoch = gate.state().config.epoch;
         let authentication = "token".to_owned();
         self.shared
@@ -261,6 +274,7 @@ impl Door {
                 "connect with sslmode=require or, better, sslmode=verify-full and the CA file",
             ));
         }
+        self.drain.admit()?;
         // Taken before anything is asked: logins that come at once count each other.
         let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| {
             Refused::new(

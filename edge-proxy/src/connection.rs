@@ -10,18 +10,17 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use writ_edge_core::policy_gate::PolicyGate;
-use writ_edge_core::{Cx, Effect, EndReason, Outbox, Session};
+use writ_edge_core::{Cx, EndReason, Outbox, Session};
 use writ_model::sqlstate;
 use writ_proto::node::Clock;
 
-use crate::approvals::{Approvals, Asking, News, Requester};
+use crate::approvals::{Approvals, Asking};
 use crate::client::Refused;
-use crate::database::{estimate_rows, expected_rows};
 use crate::journal::SpoolJournal;
 use crate::mailbox::{EventReceiver, EventSender};
 use crate::metrics::Metrics;
 use crate::pool::{AcquireError, Key, Leased};
-use crate::sessions::SessionEvent;
+use crate::sessions::{Killed, SessionEvent};
 use crate::side::{Broken, Side, poll_io};
 use crate::spare::lend;
 use crate::spool::Spool;
@@ -29,10 +28,15 @@ use crate::startup::ClientStream;
 use crate::states::Served;
 use crate::upstream::{CancelKey, UpstreamStream};
 
+mod effects;
+
 /// How long the last bytes to either side may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// The same to a client whose access was revoked: it may not read at all.
+/// The same to a client whose session somebody ended: it may not read at all.
 const FAREWELL_REVOKED: Duration = Duration::from_millis(100);
+
+/// What a client is told whose session ends with its edge.
+const DRAINED: &str = "this edge ends its sessions: it is being drained, or shuts down";
 
 /// What a session's task is made of.
 pub struct Parts {
@@ -131,6 +135,15 @@ pub(crate) struct Connection {
     draining: bool,
     held: Option<Instant>,
     end: Option<EndReason>,
+    killed: Option<Arc<Killed>>,
+}
+
+/// How a session ended.
+pub(crate) struct Ended {
+    /// Why, as its record has it.
+    pub(crate) reason: String,
+    /// How many statements were decided in it.
+    pub(crate) statements: u64,
 }
 
 impl Connection {
@@ -154,16 +167,22 @@ impl Connection {
             draining: false,
             held: None,
             end: None,
+            killed: None,
         })
     }
 
-    /// Runs the session to its end, and returns why it ended and how many statements it had.
-    pub(crate) async fn run(mut self: Box<Self>) -> (EndReason, u64) {
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self: Box<Self>) -> Ended {
         while self.end.is_none() {
             self.turn().await;
         }
         Box::pin(self.farewell()).await;
-        (self.end.unwrap_or(EndReason::ClientGone), self.session.statement_count())
+        let end = self.end.unwrap_or(EndReason::ClientGone);
+        let reason = match &self.killed {
+            Some(killed) if end == EndReason::Killed => killed.to_string(),
+            _ => end.as_str().to_owned(),
+        };
+        Ended { reason, statements: self.session.statement_count() }
     }
 
     /// Waits for something to happen, and deals with it.
@@ -256,8 +275,7 @@ impl Connection {
         } else if self.client.eof && self.session.ended().is_none() {
             self.session.on_client_eof(&mut cx);
         } else if self.draining && self.session.is_idle() {
-            let text = "the edge is shutting down";
-            self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Drained, &mut cx);
+            self.session.end_with(sqlstate::ADMIN_SHUTDOWN, DRAINED, EndReason::Drained, &mut cx);
         }
         for effect in std::mem::take(&mut self.outbox.effects) {
             self.carry_out(effect);
@@ -294,125 +312,6 @@ impl Connection {
         }
     }
 
-    fn cancel_running(&self) {
-        if self.session.running_since().is_some() {
-            self.cancel_upstream(|| {});
-        }
-    }
-
-    fn on_event(&mut self, event: SessionEvent) {
-        if matches!(event, SessionEvent::Revoked | SessionEvent::Kill) {
-            // C4: what runs is ended, and does not run on behind a connection that is gone.
-            self.cancel_running();
-        }
-        let now = (self.shared.clock)();
-        let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
-        match event {
-            SessionEvent::Cancel(done) => {
-                if self.session.on_cancel(&mut cx) {
-                    self.cancel_upstream(move || drop(done));
-                }
-            }
-            SessionEvent::Estimate(rows) => self.session.on_estimate(rows),
-            SessionEvent::CancelSent => self.session.on_cancel_sent(),
-            SessionEvent::Approval(number, news) => {
-                self.session.on_approval(number, news, &mut cx);
-            }
-            SessionEvent::DatabaseFresh => self.session.on_database_fresh(),
-            SessionEvent::Revoked => {
-                let text = "this principal's access was revoked";
-                self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Revoked, &mut cx);
-            }
-            SessionEvent::Drain => self.draining = true,
-            SessionEvent::Kill => {
-                let text = "the edge is shutting down";
-                self.session.end_with(sqlstate::ADMIN_SHUTDOWN, text, EndReason::Drained, &mut cx);
-            }
-        }
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Sync(_) => self.shared.spool.request_sync(),
-            Effect::Acquire => self.acquire(),
-            Effect::RequestApproval(ask) => {
-                let requester = Requester {
-                    profile: self.session.profile().clone(),
-                    database_owner: self.served.database().owner.clone(),
-                };
-                let database = self.served.database().clone();
-                let path = ask.binding.search_path.clone();
-                let text = String::from_utf8_lossy(&ask.binding.statement).into_owned();
-                let bind = ask.binding.bind.clone();
-                let rows = async move {
-                    let tail = (!bind.is_empty()).then_some(bind.as_slice());
-                    estimate_rows(&database, &path, &text, tail).await
-                };
-                let news = News { number: ask.number, events: self.events.clone() };
-                self.asking = Some(self.shared.approvals.ask(*ask, requester, rows, news));
-            }
-            Effect::UseGrant { number, id, digest, epoch } => {
-                let news = News { number, events: self.events.clone() };
-                self.shared.approvals.use_grant(id, digest, epoch, news);
-            }
-            Effect::CancelApproval { id, reason } => {
-                self.asking = None;
-                if let Some(id) = id {
-                    let approvals = self.shared.approvals.clone();
-                    self.shared
-                        .background
-                        .spawn(async move { approvals.cancel(&id, reason).await });
-                }
-            }
-            Effect::Estimate { search_path, text, parameters } => {
-                let database = self.served.database().clone();
-                let events = self.events.clone();
-                self.shared.background.spawn(async move {
-                    let rows = expected_rows(&database, &search_path, &text, parameters).await;
-                    let _ = events.send(SessionEvent::Estimate(rows));
-                });
-            }
-            Effect::CancelUpstream => {
-                let events = self.events.clone();
-                // Where nobody listens, the session is over.
-                self.cancel_upstream(move || {
-                    let _ = events.send(SessionEvent::CancelSent);
-                });
-            }
-            Effect::RefreshDatabase => {
-                let served = Arc::clone(&self.served);
-                let events = self.events.clone();
-                self.shared.background.spawn(async move {
-                    served.refresh().await;
-                    let _ = events.send(SessionEvent::DatabaseFresh);
-                });
-            }
-            Effect::End(reason) => self.end = Some(reason),
-        }
-    }
-
-    /// Asks the server to cancel what it runs, and calls `then` afterwards, however that went.
-    fn cancel_upstream(&self, then: impl FnOnce() + Send + 'static) {
-        let database = self.served.database().clone();
-        let (key, hold) = match &self.link {
-            Link::Own { cancel_key, .. } => (Some(cancel_key), None),
-            Link::Shared(Sharing { leased: Some(leased), .. }) => {
-                (Some(&leased.pooled.cancel_key), leased.pooled.hold())
-            }
-            Link::Shared(_) => (None, None),
-        };
-        let Some(key) = key.cloned() else { return then() };
-        self.shared.background.spawn(async move {
-            // The next session in this connection comes after it.
-            let _hold = hold;
-            let asked = crate::upstream::cancel(&database, &key).await;
-            if let Err(reason) = asked {
-                tracing::warn!(%reason, "a cancel request could not be passed on");
-            }
-            then();
-        });
-    }
-
     /// Sends the client what it should still see, and says goodbye to the server.
     async fn farewell(&mut self) {
         if self.held.take().is_some() {
@@ -425,8 +324,8 @@ impl Connection {
             client.write_all(&last).await?;
             client.shutdown().await
         };
-        let revoked = self.end == Some(EndReason::Revoked);
-        let patience = if revoked { FAREWELL_REVOKED } else { FAREWELL };
+        let thrown_out = matches!(self.end, Some(EndReason::Revoked | EndReason::Killed));
+        let patience = if thrown_out { FAREWELL_REVOKED } else { FAREWELL };
         let told = tokio::time::timeout(patience, told);
         let upstream = self.link.side().map(|side| &mut side.stream);
         let parted = async {

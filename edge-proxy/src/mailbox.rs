@@ -70,6 +70,12 @@ impl EventReceiver {
         // What was sent before the waker was known is here.
         self.try_recv().map_or(Poll::Pending, Poll::Ready)
     }
+
+    /// The next event.
+    #[cfg(test)]
+    pub(crate) async fn recv(&mut self) -> Option<SessionEvent> {
+        Some(std::future::poll_fn(|cx| self.poll_recv(cx)).await)
+    }
 }
 
 impl Drop for EventReceiver {

@@ -1,15 +1,17 @@
 //! The sessions that are open: found by cancel key, by principal, and all of them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
-use writ_edge_core::ApprovalNews;
+use tokio::sync::{mpsc, oneshot};
+use writ_audit::SessionProfile;
 use writ_edge_core::startup::CancelRequest;
+use writ_edge_core::{Activity, ApprovalNews, EndReason};
 use writ_model::config::EdgeConfig;
-use writ_model::{Actor, PrincipalId, Secret};
+use writ_model::{Actor, PrincipalId, Secret, SessionId, Timestamp};
 
 use crate::mailbox::EventSender;
 
@@ -26,20 +28,62 @@ pub enum SessionEvent {
     Approval(u64, ApprovalNews),
     /// The database was read again.
     DatabaseFresh,
+    /// Somebody asks what it does.
+    Describe(mpsc::UnboundedSender<Described>),
     /// Its principal may not go on.
     Revoked,
-    /// The edge is shutting down: end as soon as nothing is under way.
+    /// An operator ends it.
+    Killed(Arc<Killed>),
+    /// The edge is drained or shuts down: end as soon as nothing is under way.
     Drain,
+    /// It is drained no more.
+    Resume,
     /// End now.
     Kill,
 }
 
-/// How to reach one session.
+/// What a session says of itself.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// Which.
+    pub session: SessionId,
+    /// What it does.
+    pub activity: Activity,
+    /// Since when its statement waits for an approval, where one does.
+    pub held_since: Option<Timestamp>,
+}
+
+/// Who ended a session, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Killed {
+    /// The principal.
+    pub by: String,
+    /// In its words.
+    pub reason: String,
+    /// The event in the control plane's log.
+    pub event: u64,
+}
+
+impl fmt::Display for Killed {
+    /// As the session's record has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {}: {}", EndReason::Killed.as_str(), self.by, self.reason)
+    }
+}
+
+/// One session: whose it is, and how to reach it.
 #[derive(Clone)]
-struct Reach {
-    key: Secret<Vec<u8>>,
-    actor: Arc<Actor>,
-    events: EventSender,
+pub struct Reach {
+    /// Lets its client cancel; from a secure source of randomness.
+    pub key: Secret<Vec<u8>>,
+    /// Whose it is, with everyone it acts for.
+    pub actor: Arc<Actor>,
+    /// Who and from where, as records have it.
+    pub profile: Arc<SessionProfile>,
+    /// When it began.
+    pub opened_at: Timestamp,
+    /// What reaches it.
+    pub events: EventSender,
 }
 
 /// All open sessions.
@@ -63,13 +107,8 @@ impl Drop for Place {
 }
 
 impl Sessions {
-    /// Takes a session in. `key` lets its client cancel, and must come from a secure source of randomness.
-    pub fn enter(
-        self: &Arc<Self>,
-        key: Secret<Vec<u8>>,
-        actor: Arc<Actor>,
-        events: EventSender,
-    ) -> Place {
+    /// Takes a session in.
+    pub fn enter(self: &Arc<Self>, reach: Reach) -> Place {
         let mut open = self.open.lock();
         let process_id = loop {
             let id = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
@@ -77,7 +116,7 @@ impl Sessions {
                 break id;
             }
         };
-        open.insert(process_id, Reach { key, actor, events });
+        open.insert(process_id, reach);
         Place { sessions: Arc::clone(self), process_id }
     }
 
@@ -110,6 +149,32 @@ impl Sessions {
         }
     }
 
+    /// Asks the session of this id, or every one where it is empty, what it does: they tell `answers`. Returns whom it asked.
+    pub fn describe(
+        &self,
+        session: &str,
+        answers: &mpsc::UnboundedSender<Described>,
+    ) -> Vec<Reach> {
+        let open = self.open.lock();
+        let wanted =
+            |reach: &&Reach| session.is_empty() || reach.profile.session.as_str() == session;
+        let asked: Vec<Reach> = open.values().filter(wanted).cloned().collect();
+        for reach in &asked {
+            // One that is ending says nothing, and is listed without what it does.
+            let _ = reach.events.send(SessionEvent::Describe(answers.clone()));
+        }
+        asked
+    }
+
+    /// Ends one session. False: there is none of this id.
+    pub fn kill(&self, session: &SessionId, killed: &Arc<Killed>) -> bool {
+        let open = self.open.lock();
+        let found = open.values().find(|reach| reach.profile.session == *session);
+        found.is_some_and(|reach| {
+            reach.events.send(SessionEvent::Killed(Arc::clone(killed))).is_ok()
+        })
+    }
+
     /// Tells every session.
     pub fn tell_all(&self, event: impl Fn() -> SessionEvent) {
         for reach in self.open.lock().values() {
@@ -124,13 +189,70 @@ impl Sessions {
     }
 }
 
+/// Sessions for tests.
 #[cfg(test)]
-mod tests {
-    use tokio::sync::oneshot::error::TryRecvError;
+pub(crate) mod testing {
     use writ_model::Principal;
 
     use super::*;
-    use crate::mailbox::mailbox;
+    use crate::mailbox::{EventReceiver, mailbox};
+
+    pub(crate) fn config(who: &str, disabled: bool) -> EdgeConfig {
+        let id: PrincipalId = who.parse().expect("an id");
+        let principal = Principal {
+            id: id.clone(),
+            display_name: who.to_owned(),
+            groups: [].into(),
+            on_behalf_of: None,
+            disabled,
+        };
+        EdgeConfig { principals: [(id, principal)].into(), ..EdgeConfig::default() }
+    }
+
+    pub(crate) fn reach(
+        who: &str,
+        session: &str,
+        key: &[u8],
+    ) -> (Reach, EventReceiver) {
+        let (events, incoming) = mailbox();
+        let principal: PrincipalId = who.parse().expect("an id");
+        let actor = config(who, false).actor(&principal).expect("an actor");
+        let profile = SessionProfile {
+            session: session.parse().expect("an id"),
+            principal,
+            on_behalf_of: vec![],
+            client_address: "127.0.0.1:1".into(),
+            application_name: "test".into(),
+            database: "shop".parse().expect("a name"),
+            environment: "prod".parse().expect("a name"),
+            database_role: "app".into(),
+        };
+        let reach = Reach {
+            key: Secret::new(key.to_vec()),
+            actor: Arc::new(actor),
+            profile: Arc::new(profile),
+            opened_at: Timestamp(1),
+            events,
+        };
+        (reach, incoming)
+    }
+
+    pub(crate) fn enter(
+        sessions: &Arc<Sessions>,
+        who: &str,
+        session: &str,
+    ) -> (Place, EventReceiver) {
+        let (reach, incoming) = reach(who, session, &[0; 4]);
+        (sessions.enter(reach), incoming)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::testing::{config, enter, reach};
+    use super::*;
 
     fn key(bytes: &[u8]) -> Secret<Vec<u8>> {
         Secret::new(bytes.to_vec())
@@ -139,22 +261,10 @@ mod tests {
     #[test]
     fn only_the_whole_key_of_the_session_cancels() {
         let sessions = Arc::new(Sessions::default());
-        let principal = Principal {
-            id: "user:ada".parse().expect("an id"),
-            display_name: "ada".to_owned(),
-            groups: [].into(),
-            on_behalf_of: None,
-            disabled: false,
-        };
-        let config = EdgeConfig {
-            principals: [(principal.id.clone(), principal)].into(),
-            ..EdgeConfig::default()
-        };
-        let actor = config.actor(&"user:ada".parse().expect("an id")).expect("an actor");
         let long: Vec<u8> = (0..32).collect();
         for own in [&long[..], &long[..4]] {
-            let (events, mut incoming) = mailbox();
-            let place = sessions.enter(key(own), Arc::new(actor.clone()), events);
+            let (reach, mut incoming) = reach("user:ada", "s", own);
+            let place = sessions.enter(reach);
             let mut cancels = |process_id, given: &[u8]| {
                 let mut over = sessions.cancel(&CancelRequest { process_id, key: key(given) });
                 let asked = incoming.try_recv();
@@ -176,26 +286,14 @@ mod tests {
 
     #[test]
     fn a_configuration_ends_the_sessions_of_those_whom_it_lets_in_no_more() {
-        let principal = |id: &str, disabled| Principal {
-            id: id.parse().expect("an id"),
-            display_name: id.to_owned(),
-            groups: [].into(),
-            on_behalf_of: None,
-            disabled,
-        };
-        let config = |disabled| {
-            let all = [principal("user:ada", false), principal("user:dana", disabled)];
-            let principals = all.map(|p| (p.id.clone(), p)).into();
-            EdgeConfig { principals, ..EdgeConfig::default() }
-        };
         let sessions = Arc::new(Sessions::default());
-        let enter = |id: &str| {
-            let (events, incoming) = mailbox();
-            let actor = config(false).actor(&id.parse().expect("an id")).expect("an actor");
-            (sessions.enter(key(&[0; 4]), Arc::new(actor), events), incoming)
+        let (_ada, mut of_ada) = enter(&sessions, "user:ada", "a");
+        let (_dana, mut of_dana) = enter(&sessions, "user:dana", "d");
+        let config = |disabled| {
+            let mut both = config("user:ada", false);
+            both.principals.extend(config("user:dana", disabled).principals);
+            both
         };
-        let (_ada, mut of_ada) = enter("user:ada");
-        let (_dana, mut of_dana) = enter("user:dana");
         sessions.sweep(&config(false));
         assert!(of_dana.try_recv().is_none(), "control: enabled");
         sessions.sweep(&config(true));

@@ -8,4 +8,5 @@ pub(crate) mod edges;
 pub(crate) mod identities;
 pub(crate) mod identity;
 pub(crate) mod policy;
+mod sessions;
 mod verify;

@@ -216,6 +216,7 @@ fn edge_file(dir: &Path, choices: &Choices, join_token: Option<String>) -> EdgeF
         metrics_listen: Some(choices.edge_metrics()),
         plaintext: false,
         sessions_max: 10_000,
+        drain_seconds: 10,
         mask_key_file: None,
     }
 }

@@ -97,6 +97,7 @@ pub(super) async fn start_edge(file: EdgeFile) -> Result<Running> {
         metrics_listen: file.metrics_listen,
         plaintext: file.plaintext,
         sessions_max: file.sessions_max,
+        drain_patience: std::time::Duration::from_secs(file.drain_seconds),
         mask_key_file: file.mask_key_file,
     };
     let ports = Ports {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use writ_model::config::{ColumnClassification, Database, Environment, PolicyFile, TokenKey};
 use writ_model::{
-    ApprovalId, BindingDigest, ColumnRef, DatabaseName, EdgeId, EnvironmentName, Epoch, GroupName,
-    Principal, PrincipalId, Tag, Timestamp,
+    ApprovalId, BindingDigest, ColumnRef, DatabaseName, DurationMs, EdgeId, EnvironmentName, Epoch,
+    GroupName, Principal, PrincipalId, Tag, Timestamp,
 };
 
 use crate::approval::ApprovalRequest;
+use crate::decide_operations::SessionToEnd;
 use crate::event::{ActorName, EventHash, NodeKind};
 
 /// A command with who asks and when.
@@ -110,6 +111,21 @@ pub enum Command {
     RevokeApproval {
         id: ApprovalId,
         reason: String,
+    },
+    /// Ends a session.
+    KillSession {
+        target: SessionToEnd,
+        reason: String,
+    },
+    /// Makes an edge take no new sessions; those that it has then end.
+    DrainEdge {
+        name: EdgeId,
+        deadline: DurationMs,
+        reason: String,
+    },
+    /// Makes it take sessions again.
+    ResumeEdge {
+        name: EdgeId,
     },
     /// Ends what is due; only the system.
     ExpireDue,

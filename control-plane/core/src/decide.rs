@@ -7,7 +7,7 @@ use crate::command::{Command, Submission};
 use crate::event::{ActorName, ChainError, Event, EventEnvelope, EventHash};
 use crate::refusal::Refusal;
 use crate::state::{Node, State};
-use crate::{GROUP_ADMINS, decide_approval, decide_fleet, decide_identity};
+use crate::{GROUP_ADMINS, decide_approval, decide_fleet, decide_identity, decide_operations};
 
 /// The largest policy set, in bytes of text.
 pub const POLICY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -57,6 +57,17 @@ pub fn decide(
         | Command::CancelApproval { .. }
         | Command::RevokeApproval { .. }
         | Command::ExpireDue => decide_approval::decide(state, submission),
+        Command::KillSession { target, reason } => {
+            decide_operations::kill(state, actor, target, reason)
+        }
+        Command::DrainEdge { name, deadline, reason } => {
+            needs(state, actor, &[GROUP_ADMINS])?;
+            decide_operations::drain(state, submission.at, name, *deadline, reason)
+        }
+        Command::ResumeEdge { name } => {
+            needs(state, actor, &[GROUP_ADMINS])?;
+            decide_operations::resume(state, name)
+        }
         _ => decide_fleet::decide(state, submission),
     }
 }

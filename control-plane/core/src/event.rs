@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use writ_model::config::{ColumnClassification, Database, Environment, PolicyFile, TokenKey};
 use writ_model::{
     ApprovalId, BindingDigest, DatabaseName, EdgeId, EnvironmentName, Epoch, EventSeq, GroupName,
-    Principal, PrincipalId, Timestamp,
+    Principal, PrincipalId, SessionId, Timestamp,
 };
 
 use crate::approval::{ApprovalRequest, Vote};
@@ -162,6 +162,21 @@ pub enum Event {
         id: ApprovalId,
         reason: String,
     },
+    EdgeDrained {
+        name: EdgeId,
+        deadline: Timestamp,
+        reason: String,
+    },
+    EdgeResumed {
+        name: EdgeId,
+    },
+    SessionKilled {
+        session: SessionId,
+        edge: EdgeId,
+        principal: PrincipalId,
+        database: DatabaseName,
+        reason: String,
+    },
 }
 
 impl Event {
@@ -194,7 +209,10 @@ impl Event {
             | Self::ApprovalExpired { .. }
             | Self::ApprovalCancelled { .. }
             | Self::ApprovalUsed { .. }
-            | Self::ApprovalRevoked { .. } => false,
+            | Self::ApprovalRevoked { .. }
+            | Self::EdgeDrained { .. }
+            | Self::EdgeResumed { .. }
+            | Self::SessionKilled { .. } => false,
         }
     }
 

@@ -7,6 +7,7 @@ pub mod decide;
 pub mod decide_approval;
 pub mod decide_fleet;
 pub mod decide_identity;
+pub mod decide_operations;
 pub mod event;
 pub mod refusal;
 pub mod state;
@@ -14,9 +15,10 @@ pub mod state;
 pub use approval::{Approval, ApprovalRequest, ApprovalStatus, TouchedColumn, Vote};
 pub use command::{Command, Submission};
 pub use decide::{PolicyCheck, decide, seal};
+pub use decide_operations::SessionToEnd;
 pub use event::{ActorName, ChainError, Event, EventEnvelope, EventHash, NodeKind};
 pub use refusal::{Refusal, RefusalKind};
-pub use state::{ClassifiedColumns, JoinToken, Node, State};
+pub use state::{ClassifiedColumns, JoinToken, Node, NodeDrain, State};
 
 /// May change everything in the control plane.
 pub const GROUP_ADMINS: &str = "admins";

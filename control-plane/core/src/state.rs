@@ -12,7 +12,7 @@ use writ_model::{
 };
 
 use crate::approval::{Approval, ApprovalStatus};
-use crate::event::{ChainError, Event, EventEnvelope, EventHash, NodeKind};
+use crate::event::{ActorName, ChainError, Event, EventEnvelope, EventHash, NodeKind};
 
 /// How many ended approvals are kept for listing; older ones are only in the log.
 pub const ENDED_APPROVALS_KEPT_MAX: usize = 1_000;
@@ -59,6 +59,20 @@ pub struct Node {
     pub host_names: Vec<String>,
     /// When its newest certificate ends.
     pub certificate_expires_at: Timestamp,
+    /// Why it takes no new sessions; `None`: it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<NodeDrain>,
+}
+
+/// An edge's drain, until it is resumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeDrain {
+    /// Who said so.
+    pub by: ActorName,
+    /// When its sessions end that have not ended by themselves.
+    pub deadline: Timestamp,
+    /// Why; empty where nobody said.
+    pub reason: String,
 }
 
 /// Everything that the control plane knows.
@@ -203,6 +217,12 @@ pub fn evolve(state: &mut State, envelope: &EventEnvelope) {
             state.token_keys.retain(|known| known.id != key.id);
             state.token_keys.push(key.clone());
         }
+        Event::EdgeDrained { name, deadline, reason } => {
+            let by = envelope.actor.clone();
+            let drain = NodeDrain { by, deadline: *deadline, reason: reason.clone() };
+            set_drain(state, name, Some(drain));
+        }
+        Event::EdgeResumed { name } => set_drain(state, name, None),
         event => evolve_fleet(state, event, envelope.at),
     }
 }
@@ -210,6 +230,12 @@ pub fn evolve(state: &mut State, envelope: &EventEnvelope) {
 fn set_disabled(state: &mut State, id: &PrincipalId, disabled: bool) {
     if let Some(principal) = state.principals.get_mut(id) {
         principal.disabled = disabled;
+    }
+}
+
+fn set_drain(state: &mut State, name: &EdgeId, drain: Option<NodeDrain>) {
+    if let Some(node) = state.nodes.get_mut(name) {
+        node.drain = drain;
     }
 }
 
@@ -230,6 +256,8 @@ fn evolve_fleet(state: &mut State, event: &Event, at: Timestamp) {
                 environment: environment.clone(),
                 host_names: host_names.clone(),
                 certificate_expires_at: *certificate_expires_at,
+                // One that lost its disk is as drained as it was.
+                drain: state.nodes.get(name).and_then(|known| known.drain.clone()),
             };
             state.nodes.insert(name.clone(), node);
         }

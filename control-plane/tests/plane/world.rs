@@ -173,10 +173,22 @@ impl Edge {
         let follow_ports = FollowPorts {
             clock: ports().clock,
             apply: Arc::new(move |_| rejected.lock().clone().map_or(Ok(()), Err)),
-            heartbeat: Arc::new(|| v1::EdgeHeartbeat { sessions: 3, spool_bytes: 2, held: 1 }),
+            heartbeat: Arc::new(|| v1::EdgeHeartbeat {
+                sessions: 3,
+                spool_bytes: 2,
+                held: 1,
+                draining: false,
+            }),
         };
         let followed = follow(config.clone(), identity.clone(), follow_ports).expect("following");
         Self { config, identity, followed, reject }
+    }
+
+    /// The same edge in a new process.
+    pub(crate) async fn again(self) -> Self {
+        let Self { config, identity, followed, .. } = self;
+        drop(followed);
+        Self::start(config, identity)
     }
 
     /// Waits until what is in force satisfies `is_so`.

@@ -68,6 +68,15 @@ impl EncodedStatement {
         Some(Self(out.into()))
     }
 
+    /// Whether the record keeps the text, or would if it were not too large: what it withholds, nobody else is shown.
+    #[must_use]
+    pub fn keeps_text(&self) -> bool {
+        matches!(
+            TextValue::take(&mut Reader::new(&self.0)),
+            Ok(TextValue::Clear(_) | TextValue::Digest { .. })
+        )
+    }
+
     /// How many bytes it holds, for cache accounting.
     #[must_use]
     pub fn len_bytes(&self) -> usize {

@@ -34,6 +34,8 @@ pub const TOO_LARGE: SqlState = SqlState("54000");
 pub const LIMIT_REACHED: SqlState = SqlState("54000");
 /// The edge is draining or the session was ended by an administrator.
 pub const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
+/// The edge takes no new sessions now.
+pub const CANNOT_CONNECT_NOW: SqlState = SqlState("57P03");
 /// The prepared statement is not known.
 pub const UNKNOWN_STATEMENT: SqlState = SqlState("26000");
 /// The portal is not known.

@@ -16,4 +16,4 @@ pub mod write;
 
 pub use gate::{Gate, Ruling, SessionNames, Stamp};
 pub use outbox::{ApprovalAsk, ApprovalNews, Effect, EndReason, Journal, JournalFull, Outbox};
-pub use session::{Backend, Cx, Session, client_message_bytes_max};
+pub use session::{Activity, Backend, Cx, Doing, Session, client_message_bytes_max};

@@ -100,7 +100,9 @@ pub enum EndReason {
     Protocol,
     /// The principal was disabled, or the database removed.
     Revoked,
-    /// The edge is shutting down.
+    /// An operator ended it.
+    Killed,
+    /// The edge is drained or shuts down.
     Drained,
     /// The session's names could not be read, or its record not written.
     Unavailable,
@@ -116,6 +118,7 @@ impl EndReason {
             Self::UpstreamGone => "upstream_gone",
             Self::Protocol => "protocol",
             Self::Revoked => "revoked",
+            Self::Killed => "killed",
             Self::Drained => "drained",
             Self::Unavailable => "unavailable",
         }

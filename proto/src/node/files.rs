@@ -10,7 +10,8 @@ use super::NodeError;
 /// Only the owner may read: these files hold keys.
 const PRIVATE_MODE: u32 = 0o600;
 
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, NodeError> {
+/// The bytes of a file; `None`: there is none.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, NodeError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -18,7 +19,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, NodeError> {
     }
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
+/// Replaces a file, whole or not at all; only its owner may read it.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
     try_write(path, bytes).map_err(|source| NodeError::File { path: path.to_owned(), source })
 }
 

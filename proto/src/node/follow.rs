@@ -32,11 +32,20 @@ const OUTGOING_MESSAGES_MAX: usize = 16;
 /// Commands waiting to be carried out by the node.
 const COMMANDS_MAX: usize = 1_024;
 
+/// Answers waiting to be sent to the control plane; more are dropped, and the control plane gives them up.
+const ANSWERS_MAX: usize = 16;
+
 /// What the control plane tells a node to do at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum NodeCommand {
     /// End the sessions of this principal and of every agent acting for it.
     EndSessions(PrincipalId),
+    /// Say which sessions there are, with [`Answers`].
+    ListSessions(v1::ListSessions),
+    /// End one session, and say whether it was there, with [`Answers`].
+    EndSession(v1::EndSession),
+    /// Whether to take new sessions; said at each connection.
+    Drain(v1::Drain),
 }
 
 /// What the node supplies.
@@ -50,6 +59,28 @@ pub struct FollowPorts {
     pub heartbeat: Arc<dyn Fn() -> v1::EdgeHeartbeat + Send + Sync>,
 }
 
+/// Takes answers to [`NodeCommand`]s.
+#[derive(Debug, Clone)]
+pub struct Answers(mpsc::Sender<ToControl>);
+
+impl Answers {
+    /// Which sessions there are.
+    pub fn sessions(&self, sessions: v1::LiveSessions) {
+        self.give(ToControl::LiveSessions(sessions));
+    }
+
+    /// Whether the session was there.
+    pub fn ended(&self, ended: v1::SessionEnded) {
+        self.give(ToControl::SessionEnded(ended));
+    }
+
+    fn give(&self, answer: ToControl) {
+        if self.0.try_send(answer).is_err() {
+            tracing::warn!("an answer to the control plane was dropped: too many wait");
+        }
+    }
+}
+
 /// A running follower. Dropping it ends the task.
 pub struct Followed {
     /// The configuration in force; epoch 0 until there is one.
@@ -60,6 +91,8 @@ pub struct Followed {
     pub last_heard: watch::Receiver<Timestamp>,
     /// Commands, each to be carried out once.
     pub commands: mpsc::Receiver<NodeCommand>,
+    /// Where answers to commands go.
+    pub answers: Answers,
     task: JoinHandle<()>,
 }
 
@@ -78,6 +111,7 @@ struct Follower {
     identity: watch::Sender<Arc<NodeIdentity>>,
     last_heard: watch::Sender<Timestamp>,
     commands: mpsc::Sender<NodeCommand>,
+    answers: mpsc::Receiver<ToControl>,
     renew_at: Timestamp,
 }
 
@@ -97,6 +131,7 @@ pub fn follow(
     let (identity, identity_seen) = watch::channel(Arc::new(identity));
     let (last_heard, last_heard_seen) = watch::channel(Timestamp::default());
     let (commands, commands_seen) = mpsc::channel(COMMANDS_MAX);
+    let (give, answers) = mpsc::channel(ANSWERS_MAX);
     let mut follower = Follower {
         node,
         ports,
@@ -106,6 +141,7 @@ pub fn follow(
         identity,
         last_heard,
         commands,
+        answers,
         renew_at,
     };
     follower.start_from_disk()?;
@@ -115,6 +151,7 @@ pub fn follow(
         identity: identity_seen,
         last_heard: last_heard_seen,
         commands: commands_seen,
+        answers: Answers(give),
         task,
     })
 }
@@ -173,6 +210,8 @@ impl Follower {
             .map_err(|status| chain(&status))?
             .into_inner();
         let mut beat = tokio::time::interval(HEARTBEAT);
+        // What was asked over the last connection, nobody waits for any more.
+        while self.answers.try_recv().is_ok() {}
         loop {
             tokio::select! {
                 message = incoming.next() => match message {
@@ -180,6 +219,7 @@ impl Follower {
                     Some(Err(status)) => return Err(chain(&status)),
                     Some(Ok(v1::ControlToEdge { message })) => self.receive(message, &send).await?,
                 },
+                Some(answer) = self.answers.recv() => tell(&send, answer).await?,
                 _ = beat.tick() => {
                     tell(&send, ToControl::Heartbeat((self.ports.heartbeat)())).await?;
                     if (self.ports.clock)() >= self.renew_at {
@@ -209,6 +249,18 @@ impl Follower {
             Some(FromControl::EndSessions(v1::EndSessions { principal })) => {
                 let principal = principal.parse().map_err(|e| format!("end_sessions: {e}"))?;
                 let _ = self.commands.send(NodeCommand::EndSessions(principal)).await;
+                None
+            }
+            Some(FromControl::ListSessions(ask)) => {
+                let _ = self.commands.send(NodeCommand::ListSessions(ask)).await;
+                None
+            }
+            Some(FromControl::EndSession(order)) => {
+                let _ = self.commands.send(NodeCommand::EndSession(order)).await;
+                None
+            }
+            Some(FromControl::Drain(drain)) => {
+                let _ = self.commands.send(NodeCommand::Drain(drain)).await;
                 None
             }
             None => {

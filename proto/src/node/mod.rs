@@ -5,7 +5,8 @@ mod files;
 mod follow;
 mod identity;
 
-pub use follow::{FollowPorts, Followed, NodeCommand, follow};
+pub use files::{read as read_file, write as write_file};
+pub use follow::{Answers, FollowPorts, Followed, NodeCommand, follow};
 pub use identity::{NodeIdentity, enroll_or_load};
 
 use std::path::PathBuf;

@@ -80,6 +80,11 @@ impl Held {
         }
     }
 
+    /// What it is about.
+    pub(crate) fn ruling(&self) -> &Ruling {
+        &self.ruling
+    }
+
     /// Whether nothing happens until approvers have voted.
     pub(crate) fn waits_for_votes(&self) -> bool {
         matches!(self.stage, Stage::Asked | Stage::Waiting)

@@ -1,6 +1,7 @@
 //! One PostgreSQL session as a state machine: bytes in, bytes and effects out. Frames are forwarded as they came;
 //! only what must be decided, accounted for or replaced is looked into.
 
+mod activity;
 mod admit;
 mod client;
 mod estimate;
@@ -28,6 +29,7 @@ use writ_model::{SessionId, Timestamp};
 use crate::gate::{Gate, Ruling, Stamp};
 use crate::outbox::{ApprovalNews, Effect, EndReason, Journal, Outbox};
 use crate::write::Message;
+pub use activity::{Activity, Doing};
 pub use client::client_message_bytes_max;
 pub use lease::{BACKEND_STATEMENTS_MAX, Backend};
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use writ_audit::{
     BindValueRef, BindValuesRef, Effect as RecordEffect, IntentRef, OutcomeRef, ProtocolKind,
 };
+use writ_model::sqlstate;
 use writ_model::{ApprovalId, SessionId, Timestamp};
 
 use super::{Cx, RECORDED_BIND_BYTES_MAX, Session};
 use crate::frame;
 use crate::gate::{Gate, Ruling};
-use crate::outbox::JournalFull;
+use crate::outbox::{EndReason, JournalFull};
 use crate::write::Message;
 
 /// One statement whose intent is written and whose outcome is not.
@@ -117,8 +118,14 @@ impl<G: Gate> Session<G> {
 
     /// The session is over: what is still on its way gets an outcome that says so.
     pub(crate) fn finish_abandoned(&mut self, cx: &mut Cx<'_>) {
+        // What its client was told, it was told of the statement that ran.
+        let put_out =
+            matches!(self.ended, Some(EndReason::Killed | EndReason::Revoked | EndReason::Drained));
         while let Some(pending) = self.pending.pop_front() {
-            if let Some(run) = pending.into_run() {
+            if let Some(mut run) = pending.into_run() {
+                if put_out {
+                    run.note_error(sqlstate::ADMIN_SHUTDOWN.0.as_bytes());
+                }
                 self.finish(&run, true, cx);
             }
         }
