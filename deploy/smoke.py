@@ -23,6 +23,7 @@ import urllib.request
 import psycopg2
 
 import smoke_guardrails
+import smoke_logins
 import smoke_pooling
 import smoke_results
 import smoke_startup
@@ -501,6 +502,7 @@ smoke_pooling.add(step, sys.modules[__name__])
 # ---- the start of connections ---------------------------------------------------------------------------------------
 
 smoke_startup.add(step, sys.modules[__name__])
+smoke_logins.add(step, sys.modules[__name__])
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------

@@ -296,6 +296,31 @@ pub(crate) enum Identities {
         #[arg(long, conflicts_with = "groups")]
         none: bool,
     },
+    /// Passwords of services
+    Password {
+        #[command(subcommand)]
+        command: Password,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Password {
+    /// Which ones a service has
+    List { id: String },
+    /// Give a service another password, beside the one that it may have; made here, and shown once
+    Set {
+        /// Such as service:billing
+        id: String,
+        /// Take it from standard input instead
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Take one away
+    Remove {
+        id: String,
+        /// As in `writ identities password list`
+        number: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,4 +13,5 @@ mod push;
 pub mod raft;
 mod server;
 mod ship;
+mod vault;
 mod watching;

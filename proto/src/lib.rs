@@ -3,6 +3,7 @@
 
 pub mod convert;
 pub mod node;
+pub mod passwords;
 pub mod store;
 pub mod token;
 

@@ -7,5 +7,6 @@ pub(crate) mod databases;
 pub(crate) mod edges;
 pub(crate) mod identities;
 pub(crate) mod identity;
+pub(crate) mod passwords;
 pub(crate) mod policy;
 mod verify;

@@ -8,6 +8,7 @@ pub mod decide_approval;
 pub mod decide_fleet;
 pub mod decide_identity;
 pub mod event;
+pub mod password;
 pub mod refusal;
 pub mod state;
 

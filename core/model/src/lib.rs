@@ -12,6 +12,7 @@ pub mod limits;
 pub mod lineage;
 pub mod mask;
 mod mask_kind;
+pub mod password;
 pub mod principal;
 pub mod secret;
 pub mod server;

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod frame;
 pub mod gate;
 pub mod ledger;
+pub mod login;
 pub mod outbox;
 pub mod policy_gate;
 pub mod scram;
