@@ -10,6 +10,7 @@ use writ_control_core::{
     Approval, ApprovalRequest, ApprovalStatus, Command, EventEnvelope, NodeKind, RefusalKind,
     TouchedColumn, Vote,
 };
+use writ_model::config::Environment;
 use writ_model::ids::IdError;
 use writ_model::password::PasswordKeys;
 use writ_model::{
@@ -19,6 +20,7 @@ use writ_proto::convert::ConvertError;
 use writ_proto::passwords;
 use writ_proto::v1;
 
+use crate::client_ca;
 use crate::leader::SubmitError;
 
 /// The largest integer that a float holds exactly; estimates beyond it are clamped.
@@ -104,7 +106,12 @@ pub(crate) fn command(wire: v1::Command, seal: Seal<'_>) -> Result<Command, Stat
             Command::SetGroups { id: id("id", &text)?, groups }
         }
         Wire::AddEnvironment(v1::AddEnvironment { environment }) => {
-            Command::SetEnvironment { environment: model(some("environment", environment)?)? }
+            let environment: Environment = model(some("environment", environment)?)?;
+            if let Some(certificates) = &environment.logins.certificates {
+                client_ca::check(&certificates.ca_pem)
+                    .map_err(|reason| invalid(format!("the CA for clients: {reason}")))?;
+            }
+            Command::SetEnvironment { environment }
         }
         Wire::AddDatabase(v1::AddDatabase { database }) => {
             Command::SetDatabase { database: model(some("database", database)?)? }

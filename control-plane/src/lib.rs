@@ -4,6 +4,7 @@
 mod admin;
 pub mod app;
 pub mod ca;
+mod client_ca;
 mod convert;
 mod edges;
 mod fleet;

@@ -11,8 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use writ_model::config::ColumnClassification;
-use writ_model::password::KEY_BYTES;
-use writ_model::{DatabaseName, EdgeId, EnvironmentName, Secret, SessionId};
+use writ_model::{DatabaseName, EdgeId, EnvironmentName, SessionId};
 use writ_proto::node::{
     Clock, FollowPorts, Followed, NodeCommand, NodeConfig, NodeError, NodeIdentity, enroll_or_load,
     follow,
@@ -24,6 +23,7 @@ use crate::classify;
 use crate::client::{Door, OPENINGS_MAX};
 use crate::connection::Shared;
 use crate::journal::SpoolJournal;
+use crate::login::Authenticator;
 use crate::mask_key::{MaskKey, MaskKeyError};
 use crate::metrics::{self, Health, Metrics};
 use crate::sessions::{SessionEvent, Sessions};
@@ -211,7 +211,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     };
     let door = Arc::new(Door {
         tls: crate::tls::Listener::new(identity_seen.clone()).map_err(StartError::Tls)?,
-        mock_salts: own_mock_salts(&*ports.random),
+        authenticator: Authenticator::new(clock.clone(), ports.random.clone(), metrics.clone()),
         plaintext: config.plaintext,
         databases: Arc::clone(&databases),
         sessions: Arc::clone(&sessions),
@@ -272,13 +272,6 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     }
     tasks.spawn(accept(listener, door, Arc::clone(&workers), stopped));
     Ok(Running { address, metrics_address, stop, shipping, sessions, workers, spool, tasks })
-}
-
-/// For as long as nobody has a password, and so no other edge can be compared with.
-fn own_mock_salts(random: &(dyn Fn(&mut [u8]) + Send + Sync)) -> Secret<[u8; KEY_BYTES]> {
-    let mut secret = [0; KEY_BYTES];
-    random(&mut secret);
-    Secret::new(secret)
 }
 
 fn listen_error(address: SocketAddr, source: std::io::Error) -> StartError {

@@ -19,11 +19,11 @@ use writ_edge_core::startup::Startup;
 use writ_edge_core::write::{Message, framed};
 use writ_edge_core::{Gate, Session, SessionNames};
 use writ_model::config::EdgeConfig;
-use writ_model::password::KEY_BYTES;
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{DatabaseName, PrincipalId, Secret, SessionId, Timestamp};
 
 use crate::connection::{Connection, Link, Parts, Shared, Sharing};
+use crate::login::{Authenticator, asks_for_certificates};
 use crate::mailbox::mailbox;
 use crate::mask_key::MaskKey;
 use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
@@ -67,8 +67,8 @@ pub const OPENINGS_MAX: usize = 4_096;
 pub struct Door {
     /// TLS with the edge's own certificate.
     pub tls: tls::Listener,
-    /// What salts are made up from where the configuration says nothing.
-    pub mock_salts: Secret<[u8; KEY_BYTES]>,
+    /// Checks who clients are.
+    pub authenticator: Authenticator,
     /// Whether clients may come without TLS.
     pub plaintext: bool,
     /// The databases behind it.
@@ -157,7 +157,8 @@ impl Door {
     /// How to shake hands with the next client, and what its login can be bound to then.
     fn handshake(&self) -> (TlsAcceptor, scram::Link) {
         let tls = self.tls.current();
-        (tls.acceptor.clone(), tls.link.clone())
+        let asks = asks_for_certificates(self.databases.config().as_deref());
+        (tls.acceptor(asks).clone(), tls.link.clone())
     }
 
     fn not_a_client(&self, address: SocketAddr, reason: &str) {
@@ -285,7 +286,10 @@ impl Door {
             )
         })?;
         let config = self.databases.config().ok_or_else(no_configuration)?;
-        let proven = self.authenticate(stream, startup, &config, bound_to).await?;
+        let proven = self
+            .authenticator
+            .authenticate(stream, startup, &config, (address.ip(), bound_to))
+            .await?;
         let (principal, method) = (proven.principal().clone(), proven.method());
         let served = self.find(startup, &config)?;
         if !served.wait_ready().await {

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod approvals;
+mod certificates;
 pub mod classify;
 pub mod client;
 pub mod connection;

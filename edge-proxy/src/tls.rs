@@ -11,12 +11,13 @@ use writ_edge_core::scram::Link;
 use writ_edge_core::startup::ALPN;
 use writ_proto::node::NodeIdentity;
 
+use crate::certificates::AskOnly;
 use crate::upstream::end_point;
 
 /// Shakes hands with clients by one certificate.
 pub struct ServerTls {
-    /// The handshake.
-    pub acceptor: TlsAcceptor,
+    plain: TlsAcceptor,
+    asking: TlsAcceptor,
     /// What a login over it can be bound to.
     pub link: Link,
     identity: Arc<NodeIdentity>,
@@ -37,16 +38,34 @@ impl ServerTls {
         let link = end_point(leaf).map_or(Link::Unbound, Link::EndPoint);
         let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes())
             .map_err(|e| e.to_string())?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| e.to_string())?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(|e| e.to_string())?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), link, identity })
+        let plain = acceptor(chain.clone(), key.clone_key(), false)?;
+        let asking = acceptor(chain, key, true)?;
+        Ok(Self { plain, asking, link, identity })
     }
+
+    /// The handshake; with `asks`, clients are asked for a certificate, and may have none.
+    #[must_use]
+    pub fn acceptor(&self, asks: bool) -> &TlsAcceptor {
+        if asks { &self.asking } else { &self.plain }
+    }
+}
+
+fn acceptor(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    asks: bool,
+) -> Result<TlsAcceptor, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?;
+    let config = match asks {
+        true => config.with_client_cert_verifier(Arc::new(AskOnly(provider))),
+        false => config.with_no_client_auth(),
+    };
+    let mut config = config.with_single_cert(chain, key).map_err(|e| e.to_string())?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 impl Listener {

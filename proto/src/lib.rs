@@ -2,6 +2,7 @@
 //! closed, the configuration store that edges and lakes keep, and tokens.
 
 pub mod convert;
+pub mod logins;
 pub mod node;
 pub mod passwords;
 pub mod store;

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod databases;
 pub(crate) mod edges;
+pub(crate) mod environments;
 pub(crate) mod identities;
 pub(crate) mod identity;
 pub(crate) mod passwords;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ColumnRef, DatabaseName, EnvironmentName, Epoch, GroupName, PrincipalId, Tag};
+use crate::login::Logins;
 use crate::password::{KEY_BYTES, Passwords};
 use crate::principal::{Actor, DELEGATION_DEPTH_MAX, Principal};
 use crate::secret::Secret;
@@ -141,6 +142,9 @@ pub struct Environment {
     pub staleness_max: DurationMs,
     /// What happens then.
     pub when_stale: WhenStale,
+    /// How clients may prove who they are, besides tokens and passwords.
+    #[serde(default)]
+    pub logins: Logins,
 }
 
 /// A public key that verifies tokens.

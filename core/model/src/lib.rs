@@ -10,6 +10,7 @@ pub mod facts;
 pub mod ids;
 pub mod limits;
 pub mod lineage;
+pub mod login;
 pub mod mask;
 mod mask_kind;
 pub mod password;

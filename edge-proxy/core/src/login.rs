@@ -6,6 +6,7 @@ use writ_model::PrincipalKind;
 use writ_model::sqlstate;
 
 use crate::frame::{take_array, take_cstr};
+use crate::oauthbearer::OAUTHBEARER;
 use crate::scram::{Link, SCRAM, SCRAM_PLUS};
 use crate::write::{Message, framed};
 
@@ -29,6 +30,10 @@ pub enum Method {
     Scram,
     /// The same, bound to the connection.
     ScramPlus,
+    /// By a bearer token.
+    OauthBearer,
+    /// By a certificate, in the handshake.
+    Certificate,
 }
 
 impl Method {
@@ -39,6 +44,8 @@ impl Method {
             Self::Token => "token",
             Self::Scram => "scram-sha-256",
             Self::ScramPlus => "scram-sha-256-plus",
+            Self::OauthBearer => "oauthbearer",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -53,15 +60,20 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// What a client is asked for that calls itself `user`: `service:NAME` for its password, everyone else for a token.
+    /// What a client is asked for that calls itself `user`. A name alone is asked for a token; a name with its kind is
+    /// asked by SASL: a service for its password, and everyone for a bearer token where the environment has an issuer
+    /// (`oauth`).
     #[must_use]
-    pub fn of(user: &str, link: &Link) -> Self {
-        match user.split_once(':') {
-            Some((kind, _)) if kind == PrincipalKind::Service.as_str() => {
-                Self::Sasl(link.mechanisms().to_vec())
-            }
-            _ => Self::Token,
-        }
+    pub fn of(user: &str, link: &Link, oauth: bool) -> Self {
+        let kind = user.split_once(':').map(|(kind, _)| kind);
+        let is = |wanted: PrincipalKind| kind == Some(wanted.as_str());
+        let mut mechanisms: Vec<&'static str> = match kind {
+            _ if is(PrincipalKind::Service) => link.mechanisms().to_vec(),
+            _ if is(PrincipalKind::User) || is(PrincipalKind::Agent) => Vec::new(),
+            _ => return Self::Token,
+        };
+        mechanisms.extend(oauth.then_some(OAUTHBEARER));
+        if mechanisms.is_empty() { Self::Token } else { Self::Sasl(mechanisms) }
     }
 
     /// The request.
@@ -137,6 +149,7 @@ pub fn chosen(offered: &[&str], mechanism: &str) -> Option<Method> {
         _ if !offered.contains(&mechanism) => None,
         SCRAM => Some(Method::Scram),
         SCRAM_PLUS => Some(Method::ScramPlus),
+        OAUTHBEARER => Some(Method::OauthBearer),
         _ => None,
     }
 }
@@ -149,18 +162,28 @@ mod tests {
     fn what_is_asked_for_depends_on_how_the_name_is_written() {
         let bound = Link::EndPoint(vec![1]);
         let sasl = |mechanisms: &[&'static str]| Ask::Sasl(mechanisms.to_vec());
-        for (user, link, ask) in [
-            ("dana", &bound, Ask::Token),
-            ("user:dana", &bound, Ask::Token),
-            ("agent:copilot", &bound, Ask::Token),
-            ("batch", &bound, Ask::Token),
-            ("servicebatch", &bound, Ask::Token),
-            ("service:batch", &bound, sasl(&[SCRAM_PLUS, SCRAM])),
-            ("service:batch", &Link::Unbound, sasl(&[SCRAM])),
-            ("service:no such one", &bound, sasl(&[SCRAM_PLUS, SCRAM])),
-            ("service:", &bound, sasl(&[SCRAM_PLUS, SCRAM])),
+        for (user, link, ask, with_issuer) in [
+            ("dana", &bound, Ask::Token, Ask::Token),
+            ("other:dana", &bound, Ask::Token, Ask::Token),
+            ("servicebatch", &bound, Ask::Token, Ask::Token),
+            ("user:dana", &bound, Ask::Token, sasl(&[OAUTHBEARER])),
+            ("agent:copilot", &Link::Unbound, Ask::Token, sasl(&[OAUTHBEARER])),
+            (
+                "service:batch",
+                &bound,
+                sasl(&[SCRAM_PLUS, SCRAM]),
+                sasl(&[SCRAM_PLUS, SCRAM, OAUTHBEARER]),
+            ),
+            ("service:batch", &Link::Unbound, sasl(&[SCRAM]), sasl(&[SCRAM, OAUTHBEARER])),
+            (
+                "service:no such one",
+                &bound,
+                sasl(&[SCRAM_PLUS, SCRAM]),
+                sasl(&[SCRAM_PLUS, SCRAM, OAUTHBEARER]),
+            ),
         ] {
-            assert_eq!(Ask::of(user, link), ask, "{user}");
+            assert_eq!(Ask::of(user, link, false), ask, "{user}");
+            assert_eq!(Ask::of(user, link, true), with_issuer, "{user}");
         }
     }
 
@@ -199,5 +222,7 @@ mod tests {
         assert_eq!(chosen(&[SCRAM_PLUS, SCRAM], SCRAM_PLUS), Some(Method::ScramPlus));
         assert_eq!(chosen(&[SCRAM], SCRAM_PLUS), None);
         assert_eq!(chosen(&[SCRAM], "PLAIN"), None);
+        assert_eq!(chosen(&[SCRAM], OAUTHBEARER), None);
+        assert_eq!(chosen(&[SCRAM, OAUTHBEARER], OAUTHBEARER), Some(Method::OauthBearer));
     }
 }

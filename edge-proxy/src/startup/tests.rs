@@ -46,7 +46,8 @@ impl Edge {
             config_key_id: String::new(),
             config_key: Vec::new(),
         }));
-        let acceptor = Listener::new(identity).expect("a listener").current().acceptor.clone();
+        let acceptor =
+            Listener::new(identity).expect("a listener").current().acceptor(false).clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let opened = tokio::spawn(async move {
