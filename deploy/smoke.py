@@ -25,6 +25,7 @@ import psycopg2
 import smoke_guardrails
 import smoke_hostile
 import smoke_operations
+import smoke_logins
 import smoke_pooling
 import smoke_results
 import smoke_startup
@@ -509,6 +510,7 @@ smoke_operations.add(step, sys.modules[__name__])
 
 smoke_startup.add(step, sys.modules[__name__])
 smoke_hostile.add(step, sys.modules[__name__])
+smoke_logins.add(step, sys.modules[__name__])
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------

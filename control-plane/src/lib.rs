@@ -4,6 +4,7 @@
 mod admin;
 pub mod app;
 pub mod ca;
+mod client_ca;
 mod convert;
 mod edges;
 mod fleet;
@@ -15,4 +16,5 @@ pub mod raft;
 mod server;
 mod sessions;
 mod ship;
+mod vault;
 mod watching;

@@ -25,6 +25,7 @@ use crate::connection::Shared;
 use crate::drain::Drain;
 use crate::journal::SpoolJournal;
 use crate::live;
+use crate::login::Authenticator;
 use crate::mask_key::{MaskKey, MaskKeyError};
 use crate::metrics::{self, Health, Metrics};
 use crate::sessions::Sessions;
@@ -208,7 +209,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         background: Handle::current(),
     };
     let door = Arc::new(Door {
-        tls: crate::startup::acceptor(identity_seen.clone()).map_err(StartError::Tls)?,
+        tls: crate::tls::Listener::new(identity_seen.clone()).map_err(StartError::Tls)?,
+        authenticator: Authenticator::new(clock.clone(), ports.random.clone(), metrics.clone()),
         plaintext: config.plaintext,
         databases: Arc::clone(&databases),
         sessions: Arc::clone(&sessions),

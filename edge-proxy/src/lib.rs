@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod approvals;
+mod certificates;
 pub mod classify;
 pub mod client;
 pub mod connection;
@@ -10,6 +11,7 @@ pub mod database;
 pub mod drain;
 pub mod journal;
 pub mod live;
+pub mod login;
 pub mod mailbox;
 pub mod mask_key;
 pub mod metrics;
@@ -23,5 +25,6 @@ pub mod spool;
 pub mod startup;
 pub mod states;
 pub mod stream;
+pub mod tls;
 pub mod upstream;
 pub mod workers;

@@ -209,11 +209,7 @@ pub(crate) mod testing {
         EdgeConfig { principals: [(id, principal)].into(), ..EdgeConfig::default() }
     }
 
-    pub(crate) fn reach(
-        who: &str,
-        session: &str,
-        key: &[u8],
-    ) -> (Reach, EventReceiver) {
+    pub(crate) fn reach(who: &str, session: &str, key: &[u8]) -> (Reach, EventReceiver) {
         let (events, incoming) = mailbox();
         let principal: PrincipalId = who.parse().expect("an id");
         let actor = config(who, false).actor(&principal).expect("an actor");

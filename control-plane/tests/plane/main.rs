@@ -5,6 +5,7 @@ mod doors;
 mod follow;
 mod lasting;
 mod operations;
+mod passwords;
 mod people;
 mod shipping;
 mod world;

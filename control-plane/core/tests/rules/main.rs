@@ -6,4 +6,5 @@ mod fleet;
 mod identities;
 mod log;
 mod operations;
+mod passwords;
 mod world;
