@@ -7,6 +7,8 @@ pub mod classify;
 pub mod client;
 pub mod connection;
 pub mod database;
+mod estimates;
+mod holding;
 pub mod journal;
 pub mod mailbox;
 pub mod mask_key;

@@ -8,14 +8,19 @@ pub mod decide_approval;
 pub mod decide_fleet;
 pub mod decide_identity;
 pub mod event;
+pub mod evolve_approval;
+pub mod join;
 pub mod refusal;
+pub mod seats;
 pub mod state;
 
 pub use approval::{Approval, ApprovalRequest, ApprovalStatus, TouchedColumn, Vote};
 pub use command::{Command, Submission};
 pub use decide::{PolicyCheck, decide, seal};
 pub use event::{ActorName, ChainError, Event, EventEnvelope, EventHash, NodeKind};
+pub use join::{JOIN_TIME_LEFT_PERCENT_MIN, SESSIONS_JOINED_MAX};
 pub use refusal::{Refusal, RefusalKind};
+pub use seats::{Seat, Seats, WaitingSession};
 pub use state::{ClassifiedColumns, JoinToken, Node, State};
 
 /// May change everything in the control plane.

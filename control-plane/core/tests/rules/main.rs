@@ -4,5 +4,6 @@ mod any_order;
 mod approvals;
 mod fleet;
 mod identities;
+mod joining;
 mod log;
 mod world;
