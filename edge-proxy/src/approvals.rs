@@ -161,6 +161,9 @@ impl Approvals {
         mut wishes: watch::Receiver<Wish>,
         news: &News,
     ) -> Result<(), String> {
+        if *wishes.borrow() != Wish::Follow {
+            return Ok(());
+        }
         let mut client = self.client()?;
         let key = request.idempotency_key.clone();
         let ticket = call(client.request_approval(request)).await?;

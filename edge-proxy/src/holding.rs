@@ -54,7 +54,8 @@ impl Connection {
             ApprovalNews::Ended(reason) => Some(reason.clone()),
             _ => None,
         };
-        let runs = self.session.runs_approved(number);
+        // Where another statement is held, the news are its own.
+        let runs = !self.session.is_held() && self.session.runs_approved(number);
         if runs && ended.is_some() {
             // C4: revoking ends what is running, also where the answer to the cancel would come too late.
             self.cancel_running();

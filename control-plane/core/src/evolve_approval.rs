@@ -4,7 +4,7 @@ use writ_model::{ApprovalId, Timestamp};
 
 use crate::approval::{Approval, ApprovalStatus};
 use crate::event::{ActorName, Event, EventEnvelope};
-use crate::seats::{Seat, WaitingSession};
+use crate::seats::{Seat, Seats, WaitingSession};
 use crate::state::State;
 
 /// How many ended approvals are kept for listing; older ones are only in the log.
@@ -33,7 +33,7 @@ fn requested(state: &mut State, envelope: &EventEnvelope) {
     let mut approval = Approval {
         id: id.clone(),
         request: (**request).clone(),
-        seats: Default::default(),
+        seats: Seats::default(),
         follow_up: None,
         involved: involved.clone(),
         status: ApprovalStatus::Pending,
