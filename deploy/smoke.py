@@ -29,6 +29,7 @@ import smoke_logins
 import smoke_pooling
 import smoke_results
 import smoke_startup
+import smoke_storms
 
 WRIT = os.path.abspath(sys.argv[1])
 DIR = tempfile.mkdtemp(prefix="writ-smoke-")
@@ -498,7 +499,7 @@ def revoking_ends_what_runs():
 
 apply_policy = smoke_guardrails.add(step, sys.modules[__name__])
 smoke_results.add(step, sys.modules[__name__], apply_policy)
-smoke_pooling.add(step, sys.modules[__name__])
+smoke_storms.add(step, sys.modules[__name__], smoke_pooling.add(step, sys.modules[__name__]))
 
 
 # ---- operators -------------------------------------------------------------------------------------------------------

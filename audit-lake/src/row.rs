@@ -267,12 +267,14 @@ impl Row {
             text("/reason").or_else(|| text("/vote/reason")).or_else(|| text("/request/reason"));
         self.principal = text("/request/principal").or_else(|| text("/vote/approver"));
         self.on_behalf_of = texts("/request/on_behalf_of");
-        self.session_id = text("/request/session");
-        self.statement_id = text("/request/idempotency_key");
+        let either = |one: &str, other: &str| text(one).or_else(|| text(other));
+        self.session_id = either("/request/session", "/session/session");
+        self.statement_id = either("/request/idempotency_key", "/session/idempotency_key")
+            .or_else(|| text("/key").filter(|key| !key.is_empty()));
         self.environment = text("/request/environment");
         self.database_name = text("/request/database");
-        self.client_address = text("/request/client_address");
-        self.application_name = text("/request/application_name");
+        self.client_address = either("/request/client_address", "/session/client_address");
+        self.application_name = either("/request/application_name", "/session/application_name");
         self.statement_text = text("/request/statement_text");
         self.statement_kinds = texts("/request/kinds");
         self.rules = texts("/request/rules");

@@ -81,7 +81,9 @@ SELECT approval_id,
     ELSE 'pending' END AS status,
   max(principal) FILTER (WHERE event_kind = 'approval_requested') AS actor_user,
   max(on_behalf_of) AS on_behalf_of, max(environment) AS environment,
-  max(database_name) AS "database", max(statement_id) AS statement_id, max(session_id) AS session_id,
+  max(database_name) AS "database",
+  max(statement_id) FILTER (WHERE event_kind = 'approval_requested') AS statement_id,
+  max(session_id) FILTER (WHERE event_kind = 'approval_requested') AS session_id,
   max(statement_text) AS statement_text, max(rules) AS rules,
   max(reason) FILTER (WHERE event_kind = 'approval_requested') AS reason,
   string_agg(DISTINCT principal, ',') FILTER (
@@ -90,6 +92,7 @@ SELECT approval_id,
     WHERE event_kind = 'approval_voted' AND decision = 'deny') AS denied_by,
   min("at") FILTER (WHERE event_kind = 'approval_granted') AS granted_at,
   min("at") FILTER (WHERE event_kind = 'approval_used') AS used_at,
+  count(DISTINCT event_seq) FILTER (WHERE event_kind = 'approval_used') AS uses,
   max("at") AS last_event_at
 FROM records WHERE kind = 'control_event' AND approval_id IS NOT NULL
 GROUP BY approval_id"#;

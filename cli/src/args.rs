@@ -223,9 +223,12 @@ pub(crate) enum Approvals {
     },
     /// All of one request
     Show { id: String },
-    /// Let it go on, once
+    /// Let it go on, once in each session that waits
     Approve {
         id: String,
+        /// How many waiting sessions it is for, as you saw them; those that came later wait on
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        sessions: Option<u32>,
         #[arg(long, default_value = "")]
         reason: String,
     },

@@ -17,7 +17,7 @@ use writ_proto::v1;
 use writ_proto::v1::admin_service_server::AdminService;
 
 use crate::app::Ids;
-use crate::convert::{self, id, invalid, status, wire_approval};
+use crate::convert::{self, id, invalid, status, wire_approval, wire_whole_approval};
 use crate::fleet::Fleet;
 use crate::keys::Keys;
 use crate::leader::Leader;
@@ -140,7 +140,8 @@ impl AdminService for Admin {
             let sealed = self.keys.vault.seal(id, salt, keys, &self.ids.random);
             sealed.map_err(|_| Status::internal("the keys could not be sealed"))
         };
-        let command = convert::command(request.into_inner(), &seal)?;
+        let fresh: ApprovalId = id("id", &self.ids.fresh("apr", self.leader.now()))?;
+        let command = convert::command(request.into_inner(), fresh, &seal)?;
         let outcome = self.leader.submit(caller.name(), command).await.map_err(|e| status(&e))?;
         let count = u64::try_from(outcome.events.len()).unwrap_or(u64::MAX);
         let first_event = if count == 0 { 0 } else { outcome.last.0.saturating_sub(count - 1) };
@@ -237,7 +238,7 @@ impl AdminService for Admin {
         request: Request<v1::ShowApprovalRequest>,
     ) -> Result<Response<v1::Approval>, Status> {
         let (state, id) = self.visible_approval(request.metadata(), &request.get_ref().id)?;
-        let approval = state.approvals.get(&id).map(wire_approval);
+        let approval = state.approvals.get(&id).map(wire_whole_approval);
         approval.map(Response::new).ok_or_else(|| unknown("approval", &id, "writ approvals list"))
     }
 

@@ -7,14 +7,15 @@ use tonic::Status;
 use writ_control_core::decide_approval::STATEMENT_TEXT_BYTES_MAX;
 use writ_control_core::password::{Salt, SealedKeys};
 use writ_control_core::{
-    Approval, ApprovalRequest, ApprovalStatus, Command, EventEnvelope, NodeKind, RefusalKind,
+    Approval, ApprovalRequest, ApprovalStatus, Command, EventEnvelope, NodeKind, RefusalKind, Seat,
     TouchedColumn, Vote,
 };
 use writ_model::config::Environment;
 use writ_model::ids::IdError;
 use writ_model::password::PasswordKeys;
 use writ_model::{
-    BindingDigest, ColumnRef, DurationMs, EnvironmentName, Epoch, GroupName, PrincipalId,
+    ApprovalId, BindingDigest, ColumnRef, DurationMs, EnvironmentName, Epoch, GroupName,
+    JointDigest, PrincipalId,
 };
 use writ_proto::convert::ConvertError;
 use writ_proto::passwords;
@@ -90,8 +91,12 @@ pub(crate) fn status(error: &SubmitError) -> Status {
     }
 }
 
-/// `seal` keeps from everyone what passwords are checked against.
-pub(crate) fn command(wire: v1::Command, seal: Seal<'_>) -> Result<Command, Status> {
+/// `fresh`: an id for an approval that the command may make; `seal` keeps from everyone what passwords are checked against.
+pub(crate) fn command(
+    wire: v1::Command,
+    fresh: ApprovalId,
+    seal: Seal<'_>,
+) -> Result<Command, Status> {
     use v1::command::Command as Wire;
     Ok(match some("command", wire.command)? {
         Wire::AddPrincipal(v1::AddPrincipal { principal }) => {
@@ -126,8 +131,9 @@ pub(crate) fn command(wire: v1::Command, seal: Seal<'_>) -> Result<Command, Stat
             let v1::PolicySet { files } = some("policies", policies)?;
             Command::ApplyPolicies { files: files.into_iter().map(Into::into).collect() }
         }
-        Wire::VoteApproval(v1::VoteApproval { id: text, approve, reason }) => {
-            Command::Vote { id: id("id", &text)?, approve, reason }
+        Wire::VoteApproval(v1::VoteApproval { id: text, approve, reason, sessions }) => {
+            let sessions = (sessions > 0).then_some(sessions);
+            Command::Vote { id: id("id", &text)?, approve, sessions, reason, follow_up: fresh }
         }
         Wire::RevokeApproval(v1::RevokeApproval { id: text, reason }) => {
             Command::RevokeApproval { id: id("id", &text)?, reason }
@@ -226,6 +232,7 @@ pub(crate) fn approval_request(wire: v1::ApprovalRequest) -> Result<ApprovalRequ
         rules,
         epoch,
         binding_digest,
+        joint_digest,
     } = wire;
     let columns = columns.into_iter().map(|column| {
         let v1::TouchedColumn { schema, relation, column, tag, written } = column;
@@ -253,6 +260,12 @@ pub(crate) fn approval_request(wire: v1::ApprovalRequest) -> Result<ApprovalRequ
         rules: ids("rules", &rules)?,
         epoch: Epoch(epoch),
         binding_digest: digest(&binding_digest)?,
+        joint_digest: match joint_digest.as_slice() {
+            [] => None,
+            bytes => Some(JointDigest(
+                bytes.try_into().map_err(|_| invalid("joint_digest has 32 bytes"))?,
+            )),
+        },
     })
 }
 
@@ -262,6 +275,10 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
 
 // Estimates are clamped to what a float holds exactly where they come in.
 #[allow(clippy::cast_precision_loss)]
+fn float(rows: u64) -> f64 {
+    rows as f64
+}
+
 fn wire_request(request: &ApprovalRequest) -> v1::ApprovalRequest {
     let columns = request.columns.iter().map(|c| v1::TouchedColumn {
         schema: c.schema.clone(),
@@ -284,7 +301,7 @@ fn wire_request(request: &ApprovalRequest) -> v1::ApprovalRequest {
         bind_summary: request.bind_summary.clone(),
         kinds: request.kinds.clone(),
         columns: columns.collect(),
-        rows_estimate: request.rows_estimate.map(|rows| rows as f64),
+        rows_estimate: request.rows_estimate.map(float),
         approvers: texts(&request.approvers),
         quorum: request.quorum,
         expires_ms: request.expires.0,
@@ -292,6 +309,7 @@ fn wire_request(request: &ApprovalRequest) -> v1::ApprovalRequest {
         rules: texts(&request.rules),
         epoch: request.epoch.0,
         binding_digest: request.binding_digest.0.to_vec(),
+        joint_digest: request.joint_digest.map(|digest| digest.0.to_vec()).unwrap_or_default(),
     }
 }
 
@@ -307,24 +325,61 @@ fn wire_status(status: ApprovalStatus) -> v1::ApprovalStatus {
     }
 }
 
+fn count(sessions: usize) -> u32 {
+    u32::try_from(sessions).unwrap_or(u32::MAX)
+}
+
+/// An approval as people are told of it, without its sessions one by one.
 pub(crate) fn wire_approval(approval: &Approval) -> v1::Approval {
     let votes = approval.votes.iter().map(|vote| {
-        let Vote { approver, approve, reason, at } = vote;
+        let Vote { approver, approve, reason, at, sessions } = vote;
         v1::Vote {
             approver: approver.to_string(),
             approve: *approve,
             reason: reason.clone(),
             at_micros: at.0,
+            sessions: sessions.unwrap_or_default(),
         }
     });
+    let mut request = wire_request(&approval.request);
+    request.rows_estimate = approval.seats.rows_estimate().map(float);
     v1::Approval {
         id: approval.id.to_string(),
-        request: Some(wire_request(&approval.request)),
+        request: Some(request),
         status: wire_status(approval.status).into(),
         votes: votes.collect(),
         requested_at_micros: approval.requested_at.0,
         expires_at_micros: approval.expires_at.0,
         ended_reason: approval.ended_reason.clone(),
+        waiting: count(approval.seats.count(ApprovalStatus::Pending)),
+        joined: count(approval.seats.joined()),
+        used: count(approval.seats.count(ApprovalStatus::Used)),
+        follow_up: approval.follow_up.as_ref().map(ToString::to_string).unwrap_or_default(),
+        sessions: Vec::new(),
+    }
+}
+
+/// An approval with each of its sessions.
+pub(crate) fn wire_whole_approval(approval: &Approval) -> v1::Approval {
+    let sessions = approval.seats.iter().map(|seat| v1::WaitingSession {
+        session: seat.who.session.to_string(),
+        edge: seat.who.edge.to_string(),
+        client_address: seat.who.client_address.clone(),
+        application_name: seat.who.application_name.clone(),
+        status: wire_status(seat.status).into(),
+        requested_at_micros: seat.asked_at.0,
+    });
+    v1::Approval { sessions: sessions.collect(), ..wire_approval(approval) }
+}
+
+/// An approval as one of its sessions sees it.
+pub(crate) fn wire_seat(approval: &Approval, seat: &Seat) -> v1::Approval {
+    v1::Approval {
+        request: Some(wire_request(&seat.who.request(&approval.request))),
+        status: wire_status(seat.status).into(),
+        requested_at_micros: seat.asked_at.0,
+        ended_reason: seat.ended_reason.clone(),
+        ..wire_approval(approval)
     }
 }
 

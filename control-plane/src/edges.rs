@@ -101,10 +101,13 @@ impl Edges {
         }
     }
 
-    fn own_approval(&self, name: &EdgeId, text: &str) -> Result<ApprovalId, Status> {
+    /// The approval in which the session that asked under `key` on this edge has a seat.
+    fn own_approval(&self, name: &EdgeId, text: &str, key: &str) -> Result<ApprovalId, Status> {
         let id: ApprovalId = id("id", text)?;
-        let known = self.leader.state().approvals.get(&id).is_some_and(|a| a.edge == *name);
-        if known { Ok(id) } else { Err(Status::not_found(format!("{name} has no approval {id}"))) }
+        match self.leader.state().seat(name, key, Some(&id)) {
+            Some((approval, _)) => Ok(approval.id.clone()),
+            None => Err(Status::not_found(format!("{name} has no approval {id}"))),
+        }
     }
 }
 
@@ -206,8 +209,8 @@ impl EdgeService for Edges {
         let id: ApprovalId = convert::id("id", &self.ids.fresh("apr", self.leader.now()))?;
         self.submit(name.clone(), Command::RequestApproval { id, request }).await?;
         let state = self.leader.state();
-        let approval = state
-            .approval_by_key(&name, &key)
+        let (approval, _) = state
+            .seat(&name, &key, None)
             .ok_or_else(|| Status::internal("the request is not in the state"))?;
         Ok(Response::new(v1::ApprovalTicket {
             id: approval.id.to_string(),
@@ -222,8 +225,10 @@ impl EdgeService for Edges {
         request: Request<v1::WatchApprovalRequest>,
     ) -> Result<Response<Self::WatchApprovalStream>, Status> {
         let (name, _) = self.node(&request)?;
-        let id = self.own_approval(&name, &request.into_inner().id)?;
-        Ok(Response::new(watching::approval(id, self.leader.watch(), self.stop.clone())))
+        let v1::WatchApprovalRequest { id, idempotency_key: key } = request.into_inner();
+        let id = self.own_approval(&name, &id, &key)?;
+        let place = watching::Place { edge: name, key, id };
+        Ok(Response::new(watching::seat(place, self.leader.watch(), self.stop.clone())))
     }
 
     async fn use_grant(
@@ -231,10 +236,12 @@ impl EdgeService for Edges {
         request: Request<v1::UseGrantRequest>,
     ) -> Result<Response<v1::UseGrantReply>, Status> {
         let (name, _) = self.node(&request)?;
-        let v1::UseGrantRequest { id, binding_digest, epoch } = request.into_inner();
-        let id = self.own_approval(&name, &id)?;
+        let v1::UseGrantRequest { id, binding_digest, epoch, idempotency_key: key } =
+            request.into_inner();
+        let id = self.own_approval(&name, &id, &key)?;
         let binding_digest = convert::digest(&binding_digest)?;
-        let command = Command::UseGrant { id: id.clone(), binding_digest, epoch: Epoch(epoch) };
+        let epoch = Epoch(epoch);
+        let command = Command::UseGrant { id: id.clone(), key, binding_digest, epoch };
         self.submit(name, command).await?;
         let state = self.leader.state();
         let votes = state.approvals.get(&id).map(|a| a.votes.as_slice()).unwrap_or_default();
@@ -247,9 +254,9 @@ impl EdgeService for Edges {
         request: Request<v1::CancelApprovalRequest>,
     ) -> Result<Response<v1::CancelApprovalReply>, Status> {
         let (name, _) = self.node(&request)?;
-        let v1::CancelApprovalRequest { id, reason } = request.into_inner();
-        let id = self.own_approval(&name, &id)?;
-        self.submit(name, Command::CancelApproval { id, reason }).await?;
+        let v1::CancelApprovalRequest { id, reason, idempotency_key: key } = request.into_inner();
+        let id = self.own_approval(&name, &id, &key)?;
+        self.submit(name, Command::CancelApproval { id, key, reason }).await?;
         Ok(Response::new(v1::CancelApprovalReply {}))
     }
 }

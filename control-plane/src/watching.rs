@@ -8,10 +8,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use writ_control_core::{Approval, ApprovalStatus, State};
-use writ_model::{ApprovalId, EventSeq};
+use writ_model::{ApprovalId, EdgeId, EventSeq};
 use writ_proto::v1;
 
-use crate::convert::{wire_approval, wire_event};
+use crate::convert::{wire_approval, wire_event, wire_seat};
 use crate::raft::Store;
 
 /// Messages that wait for a slow reader.
@@ -39,23 +39,36 @@ async fn changed<T>(
     }
 }
 
-/// One approval: now, and each change until it has ended.
-pub(crate) fn approval(
-    id: ApprovalId,
+/// Where a session waits.
+pub(crate) struct Place {
+    pub(crate) edge: EdgeId,
+    pub(crate) key: String,
+    pub(crate) id: ApprovalId,
+}
+
+/// What one session sees of its approval: now, and each change until it has ended. Others that join or leave are no change.
+pub(crate) fn seat(
+    mut place: Place,
     mut state: watch::Receiver<Arc<State>>,
     stop: CancellationToken,
 ) -> Stream<v1::Approval> {
     let (sender, stream) = mpsc::channel(WAITING_MESSAGES_MAX);
     tokio::spawn(async move {
-        let mut sent: Option<Approval> = None;
+        let mut sent: Option<(ApprovalId, ApprovalStatus, usize)> = None;
         loop {
-            let now = state.borrow_and_update().approvals.get(&id).cloned();
-            let Some(now) = now else { return };
-            if sent.as_ref() != Some(&now) {
-                if sender.send(Ok(wire_approval(&now))).await.is_err() || now.status.is_final() {
+            let now = Arc::clone(&state.borrow_and_update());
+            let Some((approval, seat)) = now.seat(&place.edge, &place.key, Some(&place.id)) else {
+                return;
+            };
+            let mark = (approval.id.clone(), seat.status, approval.votes.len());
+            if sent.as_ref() != Some(&mark) {
+                if sender.send(Ok(wire_seat(approval, seat))).await.is_err()
+                    || seat.status.is_final()
+                {
                     return;
                 }
-                sent = Some(now);
+                place.id = approval.id.clone();
+                sent = Some(mark);
             }
             if !changed(&mut state, &sender, &stop).await {
                 return;
@@ -73,13 +86,16 @@ pub(crate) fn approvals(
 ) -> Stream<v1::Approval> {
     let (sender, stream) = mpsc::channel(WAITING_MESSAGES_MAX);
     tokio::spawn(async move {
-        let mut seen: BTreeMap<ApprovalId, (ApprovalStatus, usize)> = BTreeMap::new();
+        let mut seen: BTreeMap<ApprovalId, (ApprovalStatus, usize, u32)> = BTreeMap::new();
         let mut first = true;
         loop {
             let now = Arc::clone(&state.borrow_and_update());
             let mut news = Vec::new();
             for approval in now.approvals.values().filter(|a| visible(&now, a)) {
-                let mark = (approval.status, approval.votes.len());
+                let waiting = approval.seats.count(ApprovalStatus::Pending);
+                // In a storm, each doubling is news, not each session.
+                let many = waiting.checked_ilog2().unwrap_or_default();
+                let mark = (approval.status, approval.votes.len(), many);
                 let known = seen.insert(approval.id.clone(), mark) == Some(mark);
                 if !known && (!first || approval.status == ApprovalStatus::Pending) {
                     news.push(wire_approval(approval));

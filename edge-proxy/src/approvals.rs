@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
-use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
 use tonic::transport::Channel;
 use writ_edge_core::{ApprovalAsk, ApprovalNews};
 use writ_model::{ApprovalId, BindingDigest, DurationMs, Epoch, Timestamp};
@@ -14,6 +14,7 @@ use writ_proto::node::{Clock, NodeIdentity};
 use writ_proto::v1;
 use writ_proto::v1::edge_service_client::EdgeServiceClient;
 
+use crate::estimates::Estimates;
 use crate::mailbox::EventSender;
 use crate::sessions::SessionEvent;
 
@@ -42,6 +43,7 @@ pub struct Approvals {
     identity: watch::Receiver<Arc<NodeIdentity>>,
     clock: Clock,
     background: Handle,
+    estimates: Estimates,
 }
 
 /// Where a statement's session hears of its request.
@@ -59,15 +61,58 @@ impl News {
     }
 }
 
-/// A request under way; dropping it gives it up.
+/// What a session wants of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// To hear of it.
+    Follow,
+    /// To wait for it no more.
+    GiveUp(&'static str),
+    /// Nothing: what it was for is done.
+    Forget,
+}
+
+/// A request under way, for one session; dropping it gives it up.
 pub struct Asking {
-    given_up: CancellationToken,
+    /// The statement's number.
+    pub number: u64,
+    /// The statement id, by which the control plane knows the session's seat in the request.
+    pub key: String,
+    wish: watch::Sender<Wish>,
+}
+
+impl Asking {
+    /// The session waits no more. Where others do, the request goes on.
+    pub fn give_up(self, reason: &'static str) {
+        self.wish.send_replace(Wish::GiveUp(reason));
+    }
+
+    /// The statement is over: its request needs to be followed no longer.
+    pub fn forget(self) {
+        self.wish.send_replace(Wish::Forget);
+    }
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.given_up.cancel();
+        let open = |wish: &mut Wish| match wish {
+            Wish::Follow => {
+                *wish = Wish::GiveUp("given up by the session");
+                true
+            }
+            Wish::GiveUp(_) | Wish::Forget => false,
+        };
+        self.wish.send_if_modified(open);
     }
+}
+
+/// A session's seat in a request.
+struct Followed {
+    id: ApprovalId,
+    key: String,
+    /// Whether the session was told that it may use its grant.
+    granted: bool,
+    states: Option<Streaming<v1::Approval>>,
 }
 
 impl Approvals {
@@ -79,7 +124,7 @@ impl Approvals {
         clock: Clock,
         background: Handle,
     ) -> Self {
-        Self { control_plane, identity, clock, background }
+        Self { control_plane, identity, clock, background, estimates: Estimates::default() }
     }
 
     fn client(&self) -> Result<EdgeServiceClient<Channel>, String> {
@@ -94,14 +139,15 @@ impl Approvals {
         requester: Requester,
         rows_estimate: impl Future<Output = Option<f64>> + Send + 'static,
         news: News,
-    ) -> Asking {
-        let given_up = CancellationToken::new();
-        let asking = Asking { given_up: given_up.clone() };
+    ) -> Box<Asking> {
+        let (wish, wishes) = watch::channel(Wish::Follow);
+        let asking = Box::new(Asking { number: ask.number, key: ask.statement_id.clone(), wish });
         let approvals = self.clone();
+        let rows_estimate = self.estimates.share(ask.binding.joint_digest(), rows_estimate);
         self.background.spawn(async move {
             let estimate = rows_estimate.await;
             let request = request(&ask, &requester, estimate);
-            let ended = approvals.run(request, &given_up, &news).await;
+            let ended = approvals.run(request, wishes, &news).await;
             if let Err(reason) = ended {
                 news.tell(ApprovalNews::Ended(reason));
             }
@@ -112,62 +158,112 @@ impl Approvals {
     async fn run(
         &self,
         request: v1::ApprovalRequest,
-        given_up: &CancellationToken,
+        mut wishes: watch::Receiver<Wish>,
         news: &News,
     ) -> Result<(), String> {
+        if *wishes.borrow() != Wish::Follow {
+            return Ok(());
+        }
         let mut client = self.client()?;
+        let key = request.idempotency_key.clone();
         let ticket = call(client.request_approval(request)).await?;
-        let id: ApprovalId =
-            ticket.id.parse().map_err(|_| "the control plane gave no usable id".to_owned())?;
-        let expires_at = Timestamp(ticket.expires_at_micros);
-        let expires = DurationMs(expires_at.since((self.clock)()).0);
+        let id = approval_id(&ticket.id)?;
+        let expires = self.time_until(ticket.expires_at_micros);
         news.tell(ApprovalNews::Pending { id: id.clone(), expires });
-        let deadline = Duration::from_millis(expires.0) + DEADLINE_GRACE;
-        tokio::select! {
-            () = given_up.cancelled() => {
-                self.cancel(&id, "given up by the session").await;
-                Ok(())
-            }
-            end = self.follow(&id) => {
-                news.tell(end);
-                Ok(())
-            }
-            () = tokio::time::sleep(deadline) => {
-                self.cancel(&id, "expired").await;
-                Err("it expired".into())
+        let deadline = tokio::time::sleep(Duration::from_millis(expires.0) + DEADLINE_GRACE);
+        tokio::pin!(deadline);
+        let mut followed = Followed { id, key, granted: false, states: None };
+        loop {
+            tokio::select! {
+                wish = wishes.wait_for(|wish| *wish != Wish::Follow) => {
+                    let wish = wish.map_or(Wish::GiveUp("given up by the session"), |wish| *wish);
+                    if let Wish::GiveUp(reason) = wish {
+                        self.cancel(&followed, reason).await;
+                    }
+                    return Ok(());
+                }
+                state = self.next(&mut followed) => {
+                    if self.hear(&mut followed, &state, news)? {
+                        return Ok(());
+                    }
+                }
+                // C4: revoking ends what runs, however long it runs: a grant is followed to its end.
+                () = &mut deadline, if !followed.granted => {
+                    self.cancel(&followed, "expired").await;
+                    return Err("it expired".into());
+                }
             }
         }
     }
 
-    /// Follows a request to its end; a broken connection is taken up again.
-    async fn follow(&self, id: &ApprovalId) -> ApprovalNews {
-        loop {
-            if let Ok(Some(news)) = self.follow_once(id).await {
-                return news;
+    fn time_until(&self, at_micros: i64) -> DurationMs {
+        Timestamp(at_micros).since((self.clock)())
+    }
+
+    /// Tells the session what is new. Returns whether that was the end.
+    fn hear(
+        &self,
+        followed: &mut Followed,
+        state: &v1::Approval,
+        news: &News,
+    ) -> Result<bool, String> {
+        let id = approval_id(&state.id)?;
+        if id != followed.id {
+            // A voter saw fewer sessions than wait: this one is asked for elsewhere.
+            followed.id = id.clone();
+            let expires = self.time_until(state.expires_at_micros);
+            news.tell(ApprovalNews::Pending { id, expires });
+        }
+        match said(state) {
+            Said::Nothing => Ok(false),
+            Said::Granted if followed.granted => Ok(false),
+            Said::Granted => {
+                followed.granted = true;
+                news.tell(ApprovalNews::Granted);
+                Ok(false)
             }
+            // By this session: nobody else has its key.
+            Said::Used if followed.granted => Ok(false),
+            Said::Used => Err("its grant was used already".into()),
+            Said::Ended(reason) => {
+                news.tell(ApprovalNews::Ended(reason));
+                Ok(true)
+            }
+        }
+    }
+
+    /// What the request has become; a broken connection is taken up again.
+    async fn next(&self, followed: &mut Followed) -> v1::Approval {
+        loop {
+            if followed.states.is_none() {
+                followed.states = self.watch(&followed.id, &followed.key).await.ok();
+            }
+            if let Some(states) = &mut followed.states
+                && let Some(Ok(approval)) = states.next().await
+            {
+                return approval;
+            }
+            followed.states = None;
             tokio::time::sleep(WATCH_AGAIN).await;
         }
     }
 
-    async fn follow_once(&self, id: &ApprovalId) -> Result<Option<ApprovalNews>, String> {
-        let request = v1::WatchApprovalRequest { id: id.to_string() };
-        let mut states = self.client()?.watch_approval(request).await.map_err(text)?.into_inner();
-        while let Some(approval) = states.next().await {
-            if let Some(news) = news(&approval.map_err(text)?) {
-                return Ok(Some(news));
-            }
-        }
-        Ok(None)
+    async fn watch(&self, id: &ApprovalId, key: &str) -> Result<Streaming<v1::Approval>, String> {
+        let request =
+            v1::WatchApprovalRequest { id: id.to_string(), idempotency_key: key.to_owned() };
+        let states = self.client()?.watch_approval(request).await.map_err(text)?;
+        Ok(states.into_inner())
     }
 
-    /// Uses the grant for exactly this statement.
-    pub fn use_grant(&self, id: ApprovalId, digest: BindingDigest, epoch: Epoch, news: News) {
+    /// Uses the session's grant for exactly this statement.
+    pub fn use_grant(&self, using: Using, news: News) {
         let approvals = self.clone();
         self.background.spawn(async move {
             let request = v1::UseGrantRequest {
-                id: id.to_string(),
-                binding_digest: digest.0.to_vec(),
-                epoch: epoch.0,
+                id: using.id.to_string(),
+                binding_digest: using.digest.0.to_vec(),
+                epoch: using.epoch.0,
+                idempotency_key: using.key,
             };
             let used = match approvals.client() {
                 Ok(mut client) => call(client.use_grant(request)).await.map(|_approvers| ()),
@@ -181,18 +277,38 @@ impl Approvals {
         });
     }
 
-    /// Tells the control plane that nobody waits any more.
-    pub async fn cancel(&self, id: &ApprovalId, reason: &str) {
-        let request = v1::CancelApprovalRequest { id: id.to_string(), reason: reason.to_owned() };
+    /// Tells the control plane that the session waits no more.
+    async fn cancel(&self, followed: &Followed, reason: &str) {
+        let request = v1::CancelApprovalRequest {
+            id: followed.id.to_string(),
+            reason: reason.to_owned(),
+            idempotency_key: followed.key.clone(),
+        };
         let told = match self.client() {
             Ok(mut client) => call(client.cancel_approval(request)).await.map(|_| ()),
             Err(reason) => Err(reason),
         };
         if let Err(reason) = told {
             // It expires by itself; until then nobody here would use its grant.
-            tracing::warn!(approval = %id, %reason, "could not cancel an approval request");
+            tracing::warn!(approval = %followed.id, %reason, "could not cancel an approval request");
         }
     }
+}
+
+/// A grant that a session is about to use.
+pub struct Using {
+    /// The request.
+    pub id: ApprovalId,
+    /// The statement id.
+    pub key: String,
+    /// What is about to run.
+    pub digest: BindingDigest,
+    /// Under which epoch.
+    pub epoch: Epoch,
+}
+
+fn approval_id(text: &str) -> Result<ApprovalId, String> {
+    text.parse().map_err(|_| "the control plane gave no usable id".to_owned())
 }
 
 async fn call<T>(
@@ -213,31 +329,33 @@ fn text(status: tonic::Status) -> String {
     }
 }
 
-fn news(approval: &v1::Approval) -> Option<ApprovalNews> {
-    let who = |approve: bool| {
-        let names: Vec<&str> = approval
-            .votes
-            .iter()
-            .filter(|v| v.approve == approve)
-            .map(|v| v.approver.as_str())
-            .collect();
-        names.join(", ")
+/// What a state of the request means for the session.
+enum Said {
+    Nothing,
+    Granted,
+    Used,
+    Ended(String),
+}
+
+fn said(approval: &v1::Approval) -> Said {
+    let denied_by = || {
+        let no = approval.votes.iter().filter(|vote| !vote.approve);
+        no.map(|vote| vote.approver.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let ended = |text: String| Some(ApprovalNews::Ended(text));
     let because = |what: &str| match approval.ended_reason.as_str() {
-        "" => what.to_owned(),
-        reason => format!("{what}: {reason}"),
+        "" => Said::Ended(what.to_owned()),
+        reason => Said::Ended(format!("{what}: {reason}")),
     };
     match approval.status() {
-        v1::ApprovalStatus::Pending => None,
-        v1::ApprovalStatus::Granted => Some(ApprovalNews::Granted),
-        v1::ApprovalStatus::Denied => ended(because(&format!("denied by {}", who(false)))),
-        v1::ApprovalStatus::Expired => ended("it expired".into()),
-        v1::ApprovalStatus::Cancelled => ended(because("it was cancelled")),
-        v1::ApprovalStatus::Revoked => ended(because("it was revoked")),
-        v1::ApprovalStatus::Used => ended("its grant was used already".into()),
+        v1::ApprovalStatus::Pending => Said::Nothing,
+        v1::ApprovalStatus::Granted => Said::Granted,
+        v1::ApprovalStatus::Used => Said::Used,
+        v1::ApprovalStatus::Denied => because(&format!("denied by {}", denied_by())),
+        v1::ApprovalStatus::Expired => Said::Ended("it expired".into()),
+        v1::ApprovalStatus::Cancelled => because("it was cancelled"),
+        v1::ApprovalStatus::Revoked => because("it was revoked"),
         v1::ApprovalStatus::Unspecified => {
-            ended("the control plane sent a state that this version does not know".into())
+            Said::Ended("the control plane sent a state that this version does not know".into())
         }
     }
 }
@@ -282,6 +400,7 @@ fn request(
         rules: ask.rules.clone(),
         epoch: ask.binding.epoch.0,
         binding_digest: ask.digest.0.to_vec(),
+        joint_digest: ask.binding.joint_digest().0.to_vec(),
     }
 }
 

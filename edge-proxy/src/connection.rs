@@ -127,13 +127,13 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     pub(crate) shared: Shared,
     pub(crate) served: Arc<Served>,
-    events: EventSender,
+    pub(crate) events: EventSender,
     incoming: EventReceiver,
     durable: watch::Receiver<u64>,
     pub(crate) journal: SpoolJournal,
-    asking: Option<Asking>,
+    pub(crate) asking: Option<Box<Asking>>,
     draining: bool,
-    held: Option<Instant>,
+    pub(crate) held: Option<Instant>,
     end: Option<EndReason>,
     killed: Option<Arc<Killed>>,
 }
@@ -292,23 +292,6 @@ impl Connection {
         if self.session.statement_count() > before {
             let took = (self.shared.clock)().0.saturating_sub(now.0);
             self.journal.class().decide.observe_us(u64::try_from(took).unwrap_or(0));
-        }
-    }
-
-    /// Counts statements that wait for an approval, and how long they did.
-    fn note_held(&mut self) {
-        let metrics = &self.shared.metrics;
-        match (self.session.is_held(), self.held) {
-            (true, None) => {
-                self.held = Some(Instant::now());
-                metrics.held.add(1);
-            }
-            (false, Some(since)) => {
-                self.held = None;
-                metrics.held.add(-1);
-                metrics.approval_wait.observe_since(since);
-            }
-            (true, Some(_)) | (false, None) => {}
         }
     }
 

@@ -9,6 +9,8 @@ pub mod client;
 pub mod connection;
 pub mod database;
 pub mod drain;
+mod estimates;
+mod holding;
 pub mod journal;
 pub mod live;
 pub mod login;

@@ -17,8 +17,15 @@ pub(crate) async fn run(settings: &Settings, command: Approvals) -> Result<Answe
     match command {
         Approvals::List { all } => list(settings, &mut admin, all).await,
         Approvals::Show { id } => show(settings, &mut admin, id).await,
-        Approvals::Approve { id, reason } => vote(settings, &mut admin, id, true, reason).await,
-        Approvals::Deny { id, reason } => vote(settings, &mut admin, id, false, reason).await,
+        Approvals::Approve { id, sessions, reason } => {
+            let sessions = sessions.unwrap_or_default();
+            vote(settings, &mut admin, v1::VoteApproval { id, approve: true, reason, sessions })
+                .await
+        }
+        Approvals::Deny { id, reason } => {
+            let vote_no = v1::VoteApproval { id, approve: false, reason, sessions: 0 };
+            vote(settings, &mut admin, vote_no).await
+        }
         Approvals::Revoke { id, reason } => {
             let revoke = v1::RevokeApproval { id: id.clone(), reason };
             client::submit(&mut admin, Command::RevokeApproval(revoke)).await?;
@@ -39,6 +46,7 @@ async fn list(settings: &Settings, admin: &mut Admin, all: bool) -> Result<Answe
         ("DATABASE", "database"),
         ("STATEMENT", "statement"),
         ("ROWS", "rows_estimate"),
+        ("WAITING", "waiting"),
         ("DEADLINE", "deadline"),
     ];
     rows(settings.format, &columns, &list, "nothing waits for a decision");
@@ -54,6 +62,9 @@ async fn show(settings: &Settings, admin: &mut Admin, id: String) -> Result<Answ
         value["votes"] = value["votes"].as_array().into_iter().flatten().map(vote_line).collect();
         join(&mut value, "columns");
         join(&mut value, "votes");
+        value["sessions"] =
+            value["sessions"].as_array().into_iter().flatten().map(session_line).collect();
+        join(&mut value, "sessions");
     }
     let fields = [
         ("Request", "id"),
@@ -74,6 +85,9 @@ async fn show(settings: &Settings, admin: &mut Admin, id: String) -> Result<Answ
         ("May approve", "approvers"),
         ("Takes", "quorum"),
         ("Votes", "votes"),
+        ("Waiting", "waiting"),
+        ("Sessions", "sessions"),
+        ("Others wait in", "follow_up"),
         ("Asked", "requested_at"),
         ("Deadline", "deadline"),
     ];
@@ -95,20 +109,22 @@ fn column_line(column: &Value) -> Value {
 
 fn vote_line(vote: &Value) -> Value {
     let word = |key: &str| vote[key].as_str().unwrap_or_default();
-    json!(
-        format!("{} {} {} {}", word("at"), word("approver"), word("vote"), word("reason"))
-            .trim_end()
-    )
+    let sessions = match vote["sessions"].as_u64() {
+        None | Some(0 | 1) => String::new(),
+        Some(sessions) => format!(" for {sessions} sessions"),
+    };
+    let (at, who, how) = (word("at"), word("approver"), word("vote"));
+    json!(format!("{at} {who} {how}{sessions} {}", word("reason")).trim_end())
 }
 
-async fn vote(
-    settings: &Settings,
-    admin: &mut Admin,
-    id: String,
-    approve: bool,
-    reason: String,
-) -> Result<Answer> {
-    let vote = v1::VoteApproval { id: id.clone(), approve, reason };
+fn session_line(session: &Value) -> Value {
+    let word = |key: &str| session[key].as_str().unwrap_or_default();
+    let (at, status, name) = (word("requested_at"), word("status"), word("session"));
+    json!(format!("{at} {status:<9} {name}  {}", word("from")))
+}
+
+async fn vote(settings: &Settings, admin: &mut Admin, vote: v1::VoteApproval) -> Result<Answer> {
+    let id = vote.id.clone();
     client::submit(admin, Command::VoteApproval(vote)).await?;
     say(settings, admin, id).await
 }
@@ -116,20 +132,32 @@ async fn vote(
 /// Says what became of a request.
 async fn say(settings: &Settings, admin: &mut Admin, id: String) -> Result<Answer> {
     let approval = admin.show_approval(v1::ShowApprovalRequest { id }).await?.into_inner();
-    let value = row(approval, now_micros());
-    let missing = match (&value["status"], value["votes"].as_array()) {
-        (Value::String(status), Some(votes)) if status == "pending" => {
-            format!(": {} of {} votes", votes.len(), value["quorum"])
-        }
-        _ => String::new(),
-    };
-    let text = format!(
-        "{} is {}{missing}",
-        value["id"].as_str().unwrap_or_default(),
-        value["status"].as_str().unwrap_or_default()
-    );
-    sentence(settings.format, &text, &value);
+    let text = outcome(&approval);
+    sentence(settings.format, &text, &row(approval, now_micros()));
     Ok(Answer::Done)
+}
+
+fn outcome(approval: &v1::Approval) -> String {
+    let status = approval.status();
+    let mut text = format!("{} is {}", approval.id, status_word(status));
+    let quorum = approval.request.as_ref().map_or(0, |request| request.quorum);
+    let covered = approval.votes.last().map_or(0, |vote| vote.sessions);
+    match status {
+        v1::ApprovalStatus::Pending => {
+            text.push_str(&format!(": {} of {quorum} votes", approval.votes.len()));
+        }
+        v1::ApprovalStatus::Granted if covered > 1 => {
+            text.push_str(&format!(" for {covered} sessions, once each"));
+        }
+        _ => {}
+    }
+    if !approval.follow_up.is_empty() {
+        let next = &approval.follow_up;
+        text.push_str(&format!(
+            "; sessions that came after those wait in {next}: writ approvals show {next}"
+        ));
+    }
+    text
 }
 
 async fn watch(settings: &Settings, admin: &mut Admin) -> Result<Answer> {
@@ -140,12 +168,13 @@ async fn watch(settings: &Settings, admin: &mut Admin) -> Result<Answer> {
         match settings.format {
             Format::Json => println!("{value}"),
             Format::Table => println!(
-                "{}  {:<9} {} on {}: {} ({})",
+                "{}  {:<9} {} on {}: {} (waiting {}, {})",
                 word("id"),
                 word("status"),
                 word("who"),
                 word("database"),
                 word("statement"),
+                word("waiting"),
                 word("deadline")
             ),
         }
@@ -184,9 +213,9 @@ fn row(approval: v1::Approval, now: i64) -> Value {
     };
     let vote = |v: v1::Vote| {
         let word = if v.approve { "approved" } else { "denied" };
-        json!({ "approver": v.approver, "vote": word, "reason": v.reason, "at": moment(v.at_micros) })
+        json!({ "approver": v.approver, "vote": word, "reason": v.reason, "sessions": v.sessions,
+                "at": moment(v.at_micros) })
     };
-    let from = [request.client_address, request.application_name];
     json!({
         "id": approval.id,
         "status": status_word(status),
@@ -195,7 +224,7 @@ fn row(approval: v1::Approval, now: i64) -> Value {
         "principal": request.principal,
         "on_behalf_of": request.on_behalf_of,
         "session": request.session,
-        "from": from.iter().filter(|t| !t.is_empty()).cloned().collect::<Vec<_>>().join(", "),
+        "from": from(&request.client_address, &request.application_name),
         "environment": request.environment,
         "database": request.database,
         "owner": request.database_owner,
@@ -214,6 +243,26 @@ fn row(approval: v1::Approval, now: i64) -> Value {
         "requested_at": moment(approval.requested_at_micros),
         "expires_at": moment(approval.expires_at_micros),
         "deadline": deadline,
+        "waiting": approval.waiting,
+        "joined": approval.joined,
+        "used": approval.used,
+        "follow_up": approval.follow_up,
+        "sessions": approval.sessions.into_iter().map(session).collect::<Vec<_>>(),
+    })
+}
+
+fn from(address: &str, application: &str) -> String {
+    let known = [address, application].into_iter().filter(|text| !text.is_empty());
+    known.collect::<Vec<_>>().join(", ")
+}
+
+fn session(session: v1::WaitingSession) -> Value {
+    json!({
+        "session": session.session,
+        "edge": session.edge,
+        "from": from(&session.client_address, &session.application_name),
+        "status": status_word(session.status()),
+        "requested_at": moment(session.requested_at_micros),
     })
 }
 

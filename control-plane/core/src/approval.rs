@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use writ_model::{
-    ApprovalId, BindingDigest, DatabaseName, DurationMs, EdgeId, EnvironmentName, Epoch, GroupName,
-    PrincipalId, RuleId, SessionId, Timestamp,
+    ApprovalId, BindingDigest, DatabaseName, DurationMs, EnvironmentName, Epoch, GroupName,
+    JointDigest, PrincipalId, RuleId, SessionId, Timestamp,
 };
+
+use crate::seats::Seats;
 
 /// A column that the held statement reads or writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,9 @@ pub struct ApprovalRequest {
     pub epoch: Epoch,
     /// What the grant is bound to.
     pub binding_digest: BindingDigest,
+    /// The same without the session: requests that share it may be one. `None`: it joins nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint_digest: Option<JointDigest>,
 }
 
 /// One person's vote.
@@ -79,6 +84,9 @@ pub struct Vote {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+    /// How many sessions a yes is for: all that waited. `None`: a no, or a vote from before requests were joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
 }
 
 /// Where an approval stands.
@@ -134,10 +142,12 @@ impl ApprovalStatus {
 pub struct Approval {
     /// Its id.
     pub id: ApprovalId,
-    /// The edge that asked: only it may use or cancel.
-    pub edge: EdgeId,
-    /// What is asked.
+    /// What is asked, as the first session asked it.
     pub request: ApprovalRequest,
+    /// The sessions that wait for it, or did, in the order in which they asked. Only their edges may use or cancel.
+    pub seats: Seats,
+    /// Where the sessions went on waiting that a voter had not seen.
+    pub follow_up: Option<ApprovalId>,
     /// Everyone the requester acts for, as the control plane knows them and as the edge said: none may vote (C4).
     pub involved: Vec<PrincipalId>,
     /// Where it stands.

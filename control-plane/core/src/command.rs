@@ -100,23 +100,29 @@ pub enum Command {
     RemoveNode {
         name: EdgeId,
     },
-    /// `id` is fresh; where the idempotency key is known, the old request stands and `id` is not used.
+    /// `id` is fresh; where the idempotency key is known, or the session joins a request, `id` is not used.
     RequestApproval {
         id: ApprovalId,
         request: Box<ApprovalRequest>,
     },
+    /// `sessions`: how many waiting sessions the voter saw. `follow_up` is fresh: those that came after wait there.
     Vote {
         id: ApprovalId,
         approve: bool,
+        sessions: Option<u32>,
         reason: String,
+        follow_up: ApprovalId,
     },
+    /// `key`: the idempotency key that the session asked with, here and below.
     UseGrant {
         id: ApprovalId,
+        key: String,
         binding_digest: BindingDigest,
         epoch: Epoch,
     },
     CancelApproval {
         id: ApprovalId,
+        key: String,
         reason: String,
     },
     RevokeApproval {

@@ -11,8 +11,9 @@ use crate::decide::{needs, needs_node, needs_system, short};
 use crate::decide_fleet::known_database;
 use crate::event::{ActorName, Event};
 use crate::refusal::Refusal;
+use crate::seats::{Seat, WaitingSession};
 use crate::state::State;
-use crate::{GROUP_ADMINS, GROUP_DBA};
+use crate::{GROUP_ADMINS, GROUP_DBA, join};
 
 /// The longest that a request may wait.
 pub const APPROVAL_EXPIRES_MAX: DurationMs = DurationMs::from_seconds(24 * 60 * 60);
@@ -33,11 +34,16 @@ pub(crate) fn decide(state: &State, submission: &Submission) -> Result<Vec<Event
         Command::RequestApproval { id, request } => {
             request_approval(state, actor, *at, id, request)
         }
-        Command::Vote { id, approve, reason } => vote(state, actor, *at, id, *approve, reason),
-        Command::UseGrant { id, binding_digest, epoch } => {
-            use_grant(state, actor, *at, id, binding_digest, *epoch)
+        Command::Vote { id, approve: true, sessions, reason, follow_up } => {
+            let ballot = Ballot { id, reason, sessions: *sessions, follow_up };
+            approve(state, actor, *at, &ballot)
         }
-        Command::CancelApproval { id, reason } => cancel(state, actor, id, reason),
+        Command::Vote { id, approve: false, reason, .. } => deny(state, actor, *at, id, reason),
+        Command::UseGrant { id, key, binding_digest, epoch } => {
+            let used = Use { id, key, binding_digest, epoch: *epoch };
+            use_grant(state, actor, *at, &used)
+        }
+        Command::CancelApproval { id, key, reason } => cancel(state, actor, id, key, reason),
         Command::RevokeApproval { id, reason } => revoke(state, actor, id, reason),
         Command::ExpireDue => {
             needs_system(actor)?;
@@ -61,8 +67,9 @@ fn request_approval(
             needs: format!("environment {}", request.environment),
         });
     }
-    if let Some(known) = state.approval_by_key(edge, &request.idempotency_key) {
-        if known.request == *request {
+    let who = WaitingSession::of(edge, request);
+    if let Some((known, seat)) = state.seat(edge, &request.idempotency_key, None) {
+        if seat.who.request(&known.request) == *request {
             return Ok(Vec::new());
         }
         return Err(Refusal::Conflict(format!(
@@ -78,13 +85,16 @@ fn request_approval(
             database.name, database.environment
         )));
     }
+    let requester = state.actor(&request.principal)?;
+    if let Some(open) = join::open_for(state, at, &who, request) {
+        return Ok(vec![Event::ApprovalJoined { id: open.id.clone(), session: Box::new(who) }]);
+    }
     let pending = state.approvals.values().filter(|a| a.status == ApprovalStatus::Pending);
     if pending.count() >= PENDING_APPROVALS_MAX || state.approvals.contains_key(id) {
         return Err(Refusal::Conflict(format!(
             "{PENDING_APPROVALS_MAX} requests are waiting, the most; try again later"
         )));
     }
-    let requester = state.actor(&request.principal)?;
     let mut involved: BTreeSet<PrincipalId> = request.on_behalf_of.iter().cloned().collect();
     involved.extend(requester.chain_ids().cloned());
     let expires = DurationMs(request.expires.0.min(APPROVAL_EXPIRES_MAX.0));
@@ -118,14 +128,75 @@ fn check_request(request: &ApprovalRequest) -> Result<(), Refusal> {
     wrong.map_or(Ok(()), |what| Err(Refusal::Invalid(format!("an approval request needs {what}"))))
 }
 
-fn vote(
+/// A yes.
+struct Ballot<'a> {
+    id: &'a ApprovalId,
+    reason: &'a str,
+    sessions: Option<u32>,
+    follow_up: &'a ApprovalId,
+}
+
+fn approve(
+    state: &State,
+    actor: &ActorName,
+    at: Timestamp,
+    ballot: &Ballot<'_>,
+) -> Result<Vec<Event>, Refusal> {
+    let (approval, approver) = open_vote(state, actor, at, ballot.id, ballot.reason)?;
+    // C4: a yes is for what the voter saw; the others wait on in a request of their own.
+    let seen = join::seen(approval, ballot.sessions)?;
+    let mut events = join::move_unseen(state, approval, seen, ballot.follow_up)?;
+    let covered = seen.min(approval.seats.count(ApprovalStatus::Pending));
+    let vote = Vote {
+        approver: approver.clone(),
+        approve: true,
+        reason: ballot.reason.to_owned(),
+        at,
+        sessions: u32::try_from(covered).ok(),
+    };
+    events.push(Event::ApprovalVoted { id: approval.id.clone(), vote });
+    // C4: distinct approvers, whatever the log holds.
+    let mut yes: BTreeSet<&PrincipalId> =
+        approval.votes.iter().filter(|v| v.approve).map(|v| &v.approver).collect();
+    yes.insert(approver);
+    if u32::try_from(yes.len()).unwrap_or(u32::MAX) >= approval.request.quorum {
+        let usable_until = at.plus(GRANT_USABLE);
+        events.push(Event::ApprovalGranted { id: approval.id.clone(), usable_until });
+    }
+    Ok(events)
+}
+
+fn deny(
     state: &State,
     actor: &ActorName,
     at: Timestamp,
     id: &ApprovalId,
-    approve: bool,
     reason: &str,
 ) -> Result<Vec<Event>, Refusal> {
+    let (_, approver) = open_vote(state, actor, at, id, reason)?;
+    let vote = Vote {
+        approver: approver.clone(),
+        approve: false,
+        reason: reason.to_owned(),
+        at,
+        sessions: None,
+    };
+    let reason = if reason.is_empty() { "no reason given" } else { reason };
+    let reason = format!("denied by {approver}: {reason}");
+    Ok(vec![
+        Event::ApprovalVoted { id: id.clone(), vote },
+        Event::ApprovalDenied { id: id.clone(), reason },
+    ])
+}
+
+/// The request, if it still takes votes and this one's.
+fn open_vote<'s, 'a>(
+    state: &'s State,
+    actor: &'a ActorName,
+    at: Timestamp,
+    id: &ApprovalId,
+    reason: &str,
+) -> Result<(&'s Approval, &'a PrincipalId), Refusal> {
     short("the reason", reason)?;
     let approval = find(state, id)?;
     let approver = may_vote(state, actor, approval)?;
@@ -136,23 +207,7 @@ fn vote(
     if approval.status != ApprovalStatus::Pending {
         return Err(in_state(approval, approval.status));
     }
-    let vote = Vote { approver: approver.clone(), approve, reason: reason.to_owned(), at };
-    let mut events = vec![Event::ApprovalVoted { id: id.clone(), vote }];
-    if !approve {
-        let reason = if reason.is_empty() { "no reason given" } else { reason };
-        let reason = format!("denied by {approver}: {reason}");
-        events.push(Event::ApprovalDenied { id: id.clone(), reason });
-        return Ok(events);
-    }
-    // C4: distinct approvers, whatever the log holds.
-    let mut yes: BTreeSet<&PrincipalId> =
-        approval.votes.iter().filter(|v| v.approve).map(|v| &v.approver).collect();
-    yes.insert(approver);
-    if u32::try_from(yes.len()).unwrap_or(u32::MAX) >= approval.request.quorum {
-        let usable_until = at.plus(GRANT_USABLE);
-        events.push(Event::ApprovalGranted { id: id.clone(), usable_until });
-    }
-    Ok(events)
+    Ok((approval, approver))
 }
 
 /// C4: a member of the request's groups, not an agent, not the requester, nobody whom the requester acts
@@ -187,48 +242,65 @@ fn may_vote<'a>(
     Ok(id)
 }
 
+/// What an edge is about to run.
+struct Use<'a> {
+    id: &'a ApprovalId,
+    key: &'a str,
+    binding_digest: &'a BindingDigest,
+    epoch: Epoch,
+}
+
 fn use_grant(
     state: &State,
     actor: &ActorName,
     at: Timestamp,
-    id: &ApprovalId,
-    digest: &BindingDigest,
-    epoch: Epoch,
+    used: &Use<'_>,
 ) -> Result<Vec<Event>, Refusal> {
-    let approval = find(state, id)?;
-    own(state, actor, approval)?;
-    // C4: at most once, in time, and for exactly what was approved.
-    if approval.status != ApprovalStatus::Granted {
-        return Err(in_state(approval, approval.status));
+    let approval = find(state, used.id)?;
+    let seat = own(state, actor, approval, used.key)?;
+    // C4: each session's grant at most once, in time, and for exactly what was approved.
+    if seat.status != ApprovalStatus::Granted {
+        return Err(in_state(approval, seat.status));
     }
     if approval.expires_at <= at {
         return Err(in_state(approval, ApprovalStatus::Expired));
     }
-    let not_covered = |why| Err(Refusal::NotCovered(id.to_string(), why));
-    if approval.request.binding_digest != *digest {
+    let not_covered = |why| Err(Refusal::NotCovered(approval.id.to_string(), why));
+    if seat.who.binding_digest != *used.binding_digest {
         return not_covered("something about the statement or its session is different");
     }
-    if approval.request.epoch != epoch {
+    if approval.request.epoch != used.epoch {
         return not_covered("it was decided under another epoch");
     }
     state.actor(&approval.request.principal)?;
-    Ok(vec![Event::ApprovalUsed { id: id.clone(), binding_digest: *digest }])
+    Ok(vec![Event::ApprovalUsed {
+        id: approval.id.clone(),
+        binding_digest: *used.binding_digest,
+        key: seat.who.idempotency_key.clone(),
+    }])
 }
 
+/// One session gives up. The last one that does ends the request.
 fn cancel(
     state: &State,
     actor: &ActorName,
     id: &ApprovalId,
+    key: &str,
     reason: &str,
 ) -> Result<Vec<Event>, Refusal> {
     short("the reason", reason)?;
     let approval = find(state, id)?;
-    own(state, actor, approval)?;
-    if !approval.status.can_expire() {
+    let seat = own(state, actor, approval, key)?;
+    if !seat.status.can_expire() {
         // The edge gives up on what is over: nothing to do.
         return Ok(Vec::new());
     }
-    Ok(vec![Event::ApprovalCancelled { id: id.clone(), reason: reason.to_owned() }])
+    let (id, reason) = (id.clone(), reason.to_owned());
+    if approval.seats.active() > 1 || approval.seats.count(ApprovalStatus::Used) > 0 {
+        let WaitingSession { edge, idempotency_key: key, .. } = seat.who.clone();
+        return Ok(vec![Event::ApprovalLeft { id, edge, key, reason }]);
+    }
+    Ok(vec![Event::ApprovalCancelled { id, reason }])
 }
 
 fn revoke(
@@ -264,14 +336,17 @@ fn find<'s>(state: &'s State, id: &ApprovalId) -> Result<&'s Approval, Refusal> 
     })
 }
 
-fn own(state: &State, actor: &ActorName, approval: &Approval) -> Result<(), Refusal> {
+/// The seat of a session on the edge that acts.
+fn own<'s>(
+    state: &State,
+    actor: &ActorName,
+    approval: &'s Approval,
+    key: &str,
+) -> Result<&'s Seat, Refusal> {
     let (edge, _) = needs_node(state, actor)?;
-    if *edge == approval.edge {
-        return Ok(());
-    }
-    Err(Refusal::Forbidden {
+    approval.seats.find(edge, key).ok_or_else(|| Refusal::Forbidden {
         actor: actor.to_string(),
-        needs: format!("edge {}, which asked for this approval", approval.edge),
+        needs: format!("the edge of a session that waits in approval {}", approval.id),
     })
 }
 

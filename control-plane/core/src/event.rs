@@ -13,6 +13,7 @@ use writ_model::{
 
 use crate::approval::{ApprovalRequest, Vote};
 use crate::password::{Salt, SealedKeys};
+use crate::seats::WaitingSession;
 
 /// Who caused an event: a principal, `edge:NAME`, `lake:NAME` or `system`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +148,24 @@ pub enum Event {
         involved: Vec<PrincipalId>,
         expires_at: Timestamp,
     },
+    /// Another session waits in the same request.
+    ApprovalJoined {
+        id: ApprovalId,
+        session: Box<WaitingSession>,
+    },
+    /// One session waits no more, the request goes on.
+    ApprovalLeft {
+        id: ApprovalId,
+        edge: EdgeId,
+        key: String,
+        reason: String,
+    },
+    /// Those that wait from place `first_seat` on were not seen by a voter: they wait in `to`.
+    ApprovalMoved {
+        id: ApprovalId,
+        to: ApprovalId,
+        first_seat: u32,
+    },
     ApprovalVoted {
         id: ApprovalId,
         vote: Vote,
@@ -169,6 +188,9 @@ pub enum Event {
     ApprovalUsed {
         id: ApprovalId,
         binding_digest: BindingDigest,
+        /// Which session's, by its idempotency key; empty: the only one's.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        key: String,
     },
     ApprovalRevoked {
         id: ApprovalId,
@@ -217,6 +239,9 @@ impl Event {
             | Self::NodeRenewed { .. }
             | Self::NodeRemoved { .. }
             | Self::ApprovalRequested { .. }
+            | Self::ApprovalJoined { .. }
+            | Self::ApprovalLeft { .. }
+            | Self::ApprovalMoved { .. }
             | Self::ApprovalVoted { .. }
             | Self::ApprovalGranted { .. }
             | Self::ApprovalDenied { .. }
@@ -235,6 +260,9 @@ impl Event {
     pub fn approval(&self) -> Option<&ApprovalId> {
         match self {
             Self::ApprovalRequested { id, .. }
+            | Self::ApprovalJoined { id, .. }
+            | Self::ApprovalLeft { id, .. }
+            | Self::ApprovalMoved { id, .. }
             | Self::ApprovalVoted { id, .. }
             | Self::ApprovalGranted { id, .. }
             | Self::ApprovalDenied { id, .. }

@@ -10,8 +10,11 @@ pub mod decide_identity;
 pub mod decide_logins;
 pub mod decide_operations;
 pub mod event;
+pub mod evolve_approval;
+pub mod join;
 pub mod password;
 pub mod refusal;
+pub mod seats;
 pub mod state;
 
 pub use approval::{Approval, ApprovalRequest, ApprovalStatus, TouchedColumn, Vote};
@@ -19,7 +22,9 @@ pub use command::{Command, Submission};
 pub use decide::{PolicyCheck, decide, seal};
 pub use decide_operations::SessionToEnd;
 pub use event::{ActorName, ChainError, Event, EventEnvelope, EventHash, NodeKind};
+pub use join::{JOIN_TIME_LEFT_PERCENT_MIN, SESSIONS_JOINED_MAX};
 pub use refusal::{Refusal, RefusalKind};
+pub use seats::{Seat, Seats, WaitingSession};
 pub use state::{ClassifiedColumns, JoinToken, Node, NodeDrain, State};
 
 /// May change everything in the control plane.

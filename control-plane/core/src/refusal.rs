@@ -55,6 +55,16 @@ pub enum Refusal {
         /// What to do.
         next: &'static str,
     },
+    /// C4: nobody approves more executions than were shown to them.
+    #[error(
+        "{waiting} sessions wait in approval {id}, and each would run the statement once; look at them with `writ approvals show {id}`, then say how many with --sessions {waiting}"
+    )]
+    HowMany {
+        /// Which.
+        id: String,
+        /// How many wait.
+        waiting: usize,
+    },
     /// C4: the grant does not cover this.
     #[error("the grant of approval {0} does not cover this statement: {1}; request a new approval")]
     NotCovered(String, &'static str),
@@ -81,6 +91,7 @@ impl Refusal {
             Self::Actor(_)
             | Self::Conflict(_)
             | Self::ApprovalState { .. }
+            | Self::HowMany { .. }
             | Self::NotCovered(..) => RefusalKind::Conflict,
             Self::Invalid(_) | Self::Policy(_) => RefusalKind::Invalid,
         }

@@ -11,12 +11,11 @@ use writ_model::{
     GroupName, Principal, PrincipalId, Timestamp,
 };
 
-use crate::approval::{Approval, ApprovalStatus};
+use crate::approval::Approval;
 use crate::event::{ActorName, ChainError, Event, EventEnvelope, EventHash, NodeKind};
+use crate::evolve_approval;
 use crate::password::{self, ServicePasswords};
-
-/// How many ended approvals are kept for listing; older ones are only in the log.
-pub const ENDED_APPROVALS_KEPT_MAX: usize = 1_000;
+use crate::seats::Seat;
 
 /// What is known of one database's columns: detection can be repeated, what people said stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,10 +166,22 @@ impl State {
         })
     }
 
-    /// The approval that `edge` asked for under this idempotency key.
+    /// The approval that `edge` asked for under this idempotency key, and the session's seat in it. `near`: where it
+    /// was last seen, which is looked at first.
     #[must_use]
-    pub fn approval_by_key(&self, edge: &EdgeId, key: &str) -> Option<&Approval> {
-        self.approvals.values().find(|a| a.edge == *edge && a.request.idempotency_key == key)
+    pub fn seat(
+        &self,
+        edge: &EdgeId,
+        key: &str,
+        near: Option<&ApprovalId>,
+    ) -> Option<(&Approval, &Seat)> {
+        let near = near.and_then(|id| self.approvals.get(id));
+        let find = |approval: &'_ Approval| approval.seats.find(edge, key).is_some();
+        let approval = near.filter(|a| find(a)).or_else(|| {
+            // Without a key, only the one that was named can be meant.
+            (!key.is_empty()).then(|| self.approvals.values().find(|a| find(a))).flatten()
+        })?;
+        approval.seats.find(edge, key).map(|seat| (approval, seat))
     }
 
     /// When the next approval ends by itself.
@@ -230,7 +241,7 @@ pub fn evolve(state: &mut State, envelope: &EventEnvelope) {
             set_drain(state, name, Some(drain));
         }
         Event::EdgeResumed { name } => set_drain(state, name, None),
-        event => evolve_fleet(state, event, envelope.at),
+        _ => evolve_fleet(state, envelope),
     }
 }
 
@@ -246,10 +257,10 @@ fn set_drain(state: &mut State, name: &EdgeId, drain: Option<NodeDrain>) {
     }
 }
 
-fn evolve_fleet(state: &mut State, event: &Event, at: Timestamp) {
-    match event {
+fn evolve_fleet(state: &mut State, envelope: &EventEnvelope) {
+    match &envelope.event {
         Event::JoinTokenIssued { hash, kind, environment, expires_at } => {
-            state.join_tokens.retain(|_, token| token.expires_at > at);
+            state.join_tokens.retain(|_, token| token.expires_at > envelope.at);
             let environment = environment.clone();
             let token = JoinToken { kind: *kind, environment, expires_at: *expires_at };
             state.join_tokens.insert(*hash, token);
@@ -276,66 +287,6 @@ fn evolve_fleet(state: &mut State, event: &Event, at: Timestamp) {
         Event::NodeRemoved { name } => {
             state.nodes.remove(name);
         }
-        event => evolve_approval(state, event, at),
-    }
-}
-
-fn evolve_approval(state: &mut State, event: &Event, at: Timestamp) {
-    if let Event::ApprovalRequested { id, edge, request, involved, expires_at } = event {
-        forget_ended(state);
-        let approval = Approval {
-            id: id.clone(),
-            edge: edge.clone(),
-            request: (**request).clone(),
-            involved: involved.clone(),
-            status: ApprovalStatus::Pending,
-            votes: Vec::new(),
-            requested_at: at,
-            expires_at: *expires_at,
-            ended_reason: String::new(),
-        };
-        state.approvals.insert(id.clone(), approval);
-        return;
-    }
-    let Some(approval) = event.approval().and_then(|id| state.approvals.get_mut(id)) else {
-        return;
-    };
-    let not_in_time = match approval.status {
-        ApprovalStatus::Granted => "the grant was not used in time",
-        _ => "nobody decided in time",
-    };
-    let mut end = |status, reason: &str| {
-        approval.status = status;
-        reason.clone_into(&mut approval.ended_reason);
-    };
-    match event {
-        Event::ApprovalVoted { vote, .. } => approval.votes.push(vote.clone()),
-        Event::ApprovalGranted { usable_until, .. } => {
-            approval.status = ApprovalStatus::Granted;
-            approval.expires_at = *usable_until;
-        }
-        Event::ApprovalUsed { .. } => approval.status = ApprovalStatus::Used,
-        Event::ApprovalDenied { reason, .. } => end(ApprovalStatus::Denied, reason),
-        Event::ApprovalExpired { .. } => end(ApprovalStatus::Expired, not_in_time),
-        Event::ApprovalCancelled { reason, .. } => end(ApprovalStatus::Cancelled, reason),
-        Event::ApprovalRevoked { reason, .. } => end(ApprovalStatus::Revoked, reason),
-        _ => {}
-    }
-}
-
-/// Drops the oldest approvals that need no more memory; which ones depends on the log alone (C1).
-fn forget_ended(state: &mut State) {
-    let mut ended: Vec<(Timestamp, ApprovalId)> = state
-        .approvals
-        .values()
-        .filter(|a| !a.status.can_expire())
-        .map(|a| (a.requested_at, a.id.clone()))
-        .collect();
-    let excess = ended.len().saturating_sub(ENDED_APPROVALS_KEPT_MAX);
-    if excess > 0 {
-        ended.sort();
-        for (_, id) in ended.into_iter().take(excess) {
-            state.approvals.remove(&id);
-        }
+        _ => evolve_approval::evolve(state, envelope),
     }
 }

@@ -28,6 +28,16 @@ pub struct Binding {
     pub epoch: Epoch,
 }
 
+/// SHA-256 over a [`Binding`] without its session: statements that share it may wait in one request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct JointDigest(pub [u8; 32]);
+
+impl fmt::Debug for JointDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JointDigest({})", BindingDigest(self.0))
+    }
+}
+
 /// SHA-256 over a [`Binding`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BindingDigest(pub [u8; 32]);
@@ -48,14 +58,26 @@ impl Binding {
     /// The digest. Each field is preceded by its length, so that no two bindings share an encoding.
     #[must_use]
     pub fn digest(&self) -> BindingDigest {
+        BindingDigest(self.hash(b"writ binding v1", Some(&self.session)))
+    }
+
+    /// The digest of everything but the session.
+    #[must_use]
+    pub fn joint_digest(&self) -> JointDigest {
+        JointDigest(self.hash(b"writ joint binding v1", None))
+    }
+
+    fn hash(&self, what: &[u8], session: Option<&SessionId>) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut field = |bytes: &[u8]| {
             hash.update((bytes.len() as u64).to_be_bytes());
             hash.update(bytes);
         };
-        field(b"writ binding v1");
+        field(what);
         field(self.principal.to_string().as_bytes());
-        field(self.session.as_str().as_bytes());
+        if let Some(session) = session {
+            field(session.as_str().as_bytes());
+        }
         field(self.database.as_str().as_bytes());
         field(self.role.as_bytes());
         field(&(self.search_path.len() as u64).to_be_bytes());
@@ -65,7 +87,7 @@ impl Binding {
         field(&self.statement);
         field(&self.bind);
         field(&self.epoch.0.to_be_bytes());
-        BindingDigest(hash.finalize().into())
+        hash.finalize().into()
     }
 }
 
@@ -104,6 +126,8 @@ mod tests {
             let mut other = base.clone();
             change(&mut other);
             assert_ne!(base.digest(), other.digest(), "{other:?}");
+            let joint = base.joint_digest() == other.joint_digest();
+            assert_eq!(joint, base.session != other.session, "only the session: {other:?}");
         }
     }
 

@@ -20,7 +20,7 @@ pub mod server;
 pub mod sqlstate;
 pub mod time;
 
-pub use approval::{Binding, BindingDigest};
+pub use approval::{Binding, BindingDigest, JointDigest};
 pub use behind::Behind;
 pub use catalog::{Catalog, Column, Function, Relation, RelationKind};
 pub use decision::{Decision, Denial, HoldTerms, Verdict};

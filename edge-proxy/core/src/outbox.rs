@@ -98,7 +98,7 @@ pub enum EndReason {
     UpstreamGone,
     /// Someone broke the protocol.
     Protocol,
-    /// The principal was disabled, or the database removed.
+    /// The principal was disabled, the database removed, or the approval of what ran taken back.
     Revoked,
     /// An operator ended it.
     Killed,
@@ -128,7 +128,7 @@ impl EndReason {
 /// How an approval went on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApprovalNews {
-    /// It waits for votes.
+    /// It waits for votes, from now on under this id.
     Pending {
         /// The request.
         id: ApprovalId,

@@ -8,14 +8,13 @@ use writ_edge_core::{Cx, Effect, EndReason};
 use writ_model::{Timestamp, sqlstate};
 
 use super::{Connection, Link, Sharing};
-use crate::approvals::{News, Requester};
-use crate::database::{estimate_rows, expected_rows};
+use crate::database::expected_rows;
 use crate::live::SHOWN_TEXT_BYTES_MAX;
 use crate::sessions::{Described, SessionEvent};
 
 impl Connection {
     /// Asks the server to cancel what runs, where something does.
-    fn cancel_running(&self) {
+    pub(crate) fn cancel_running(&self) {
         if self.session.running_since().is_some() {
             self.cancel_upstream(|| {});
         }
@@ -40,9 +39,7 @@ impl Connection {
             }
             SessionEvent::Estimate(rows) => self.session.on_estimate(rows),
             SessionEvent::CancelSent => self.session.on_cancel_sent(),
-            SessionEvent::Approval(number, news) => {
-                self.session.on_approval(number, news, &mut cx);
-            }
+            SessionEvent::Approval(number, news) => self.on_approval(number, news),
             SessionEvent::DatabaseFresh => self.session.on_database_fresh(),
             SessionEvent::Revoked => {
                 let text = "this principal's access was revoked";
@@ -90,35 +87,11 @@ impl Connection {
         match effect {
             Effect::Sync(_) => self.shared.spool.request_sync(),
             Effect::Acquire => self.acquire(),
-            Effect::RequestApproval(ask) => {
-                let requester = Requester {
-                    profile: self.session.profile().clone(),
-                    database_owner: self.served.database().owner.clone(),
-                };
-                let database = self.served.database().clone();
-                let path = ask.binding.search_path.clone();
-                let text = String::from_utf8_lossy(&ask.binding.statement).into_owned();
-                let bind = ask.binding.bind.clone();
-                let rows = async move {
-                    let tail = (!bind.is_empty()).then_some(bind.as_slice());
-                    estimate_rows(&database, &path, &text, tail).await
-                };
-                let news = News { number: ask.number, events: self.events.clone() };
-                self.asking = Some(self.shared.approvals.ask(*ask, requester, rows, news));
-            }
+            Effect::RequestApproval(ask) => self.request_approval(*ask),
             Effect::UseGrant { number, id, digest, epoch } => {
-                let news = News { number, events: self.events.clone() };
-                self.shared.approvals.use_grant(id, digest, epoch, news);
+                self.use_grant(number, id, digest, epoch);
             }
-            Effect::CancelApproval { id, reason } => {
-                self.asking = None;
-                if let Some(id) = id {
-                    let approvals = self.shared.approvals.clone();
-                    self.shared
-                        .background
-                        .spawn(async move { approvals.cancel(&id, reason).await });
-                }
-            }
+            Effect::CancelApproval { reason, .. } => self.give_up_approval(reason),
             Effect::Estimate { search_path, text, parameters } => {
                 let database = self.served.database().clone();
                 let events = self.events.clone();

@@ -124,11 +124,13 @@ fn a_grant_covers_only_what_was_approved() {
     world.ok(person("user:ben"), vote(&id, true));
     let other_statement = Command::UseGrant {
         id: id.clone(),
+        key: "st-1".into(),
         binding_digest: BindingDigest([4; 32]),
         epoch: Epoch(5),
     };
     let other_epoch = Command::UseGrant {
         id: id.clone(),
+        key: "st-1".into(),
         binding_digest: BindingDigest([3; 32]),
         epoch: Epoch(6),
     };
@@ -198,7 +200,8 @@ fn revoking_takes_back_what_runs() {
 fn cancelling_is_for_the_edge_that_asked() {
     let mut world = World::new();
     let id = world.request("apr-1", request("user:dana", &[]));
-    let cancel = || Command::CancelApproval { id: id.clone(), reason: "Ctrl-C".into() };
+    let cancel =
+        || Command::CancelApproval { id: id.clone(), key: "st-1".into(), reason: "Ctrl-C".into() };
     assert!(matches!(world.refused(person("user:ben"), cancel()), Refusal::Forbidden { .. }));
     assert_eq!(kinds(&world.ok(node("edge-1"), cancel())), ["approval_cancelled"]);
     assert!(world.ok(node("edge-1"), cancel()).is_empty());

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use proptest::prelude::*;
-use writ_control_core::{ChainError, Event, EventEnvelope, State};
+use writ_control_core::{ApprovalStatus, ChainError, Event, EventEnvelope, State};
 
 use crate::world::*;
 
@@ -47,6 +47,35 @@ fn a_command_makes_one_epoch() {
     }
     let bootstrap: Vec<u64> = world.log.iter().take(7).map(|e| e.epoch.0).collect();
     assert_eq!(bootstrap, [1; 7], "seven events, one epoch");
+}
+
+/// Events as they were written before sessions joined requests: the same bytes again, so that the chain holds (C1).
+#[test]
+fn logs_from_before_requests_were_joined_replay() {
+    let requested = serde_json::to_string(&request("user:dana", &[])).expect("json");
+    assert!(!requested.contains("joint_digest"), "{requested}");
+    let digest = serde_json::to_string(&[3_u8; 32]).expect("json");
+    let used = format!(r#"{{"type":"approval_used","id":"apr-1","binding_digest":{digest}}}"#);
+    let voted = r#"{"type":"approval_voted","id":"apr-1","vote":{"approver":"user:ben","approve":true,"reason":"","at":5}}"#;
+    let mut log = full_log().log;
+    let old = log.len() - 3..;
+    assert_eq!(log[old.clone()].len(), 3, "a vote, a grant, a use");
+    for (envelope, text) in log[old].iter_mut().zip([voted, "", &used]) {
+        if !text.is_empty() {
+            envelope.event = serde_json::from_str(text).expect("an event");
+            assert_eq!(serde_json::to_string(&envelope.event).expect("json"), text);
+        }
+    }
+    let mut previous = log[log.len() - 4].hash;
+    for envelope in log.iter_mut().rev().take(3).rev() {
+        envelope.previous_hash = previous;
+        envelope.hash = envelope.expected_hash().expect("a hash");
+        previous = envelope.hash;
+    }
+    let state = replay(&log).expect("replayed");
+    let approval = state.approvals.values().next().expect("an approval");
+    assert_eq!(approval.status, ApprovalStatus::Used);
+    assert_eq!(approval.seats.count(ApprovalStatus::Used), 1);
 }
 
 proptest! {

@@ -4,6 +4,7 @@ mod any_order;
 mod approvals;
 mod fleet;
 mod identities;
+mod joining;
 mod log;
 mod operations;
 mod passwords;

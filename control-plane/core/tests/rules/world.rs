@@ -196,16 +196,22 @@ pub(crate) fn request(principal: &str, behind: &[&str]) -> ApprovalRequest {
         rules: vec!["default.hold".parse().expect("rule")],
         epoch: Epoch(5),
         binding_digest: BindingDigest([3; 32]),
+        joint_digest: None,
     }
 }
 
 pub(crate) fn vote(id: &ApprovalId, approve: bool) -> Command {
-    Command::Vote { id: id.clone(), approve, reason: "seen".into() }
+    vote_for(id, approve, None)
+}
+
+pub(crate) fn vote_for(id: &ApprovalId, approve: bool, sessions: Option<u32>) -> Command {
+    let follow_up = format!("{id}-next").parse().expect("id");
+    Command::Vote { id: id.clone(), approve, sessions, reason: "seen".into(), follow_up }
 }
 
 pub(crate) fn use_grant(id: &ApprovalId) -> Command {
     let binding_digest = BindingDigest([3; 32]);
-    Command::UseGrant { id: id.clone(), binding_digest, epoch: Epoch(5) }
+    Command::UseGrant { id: id.clone(), key: "st-1".into(), binding_digest, epoch: Epoch(5) }
 }
 
 pub(crate) fn kinds(events: &[Event]) -> Vec<String> {

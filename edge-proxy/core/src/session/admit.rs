@@ -66,7 +66,8 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn news(&mut self, news: ApprovalNews, out: &mut Outbox) {
         match (&self.stage, news) {
-            (Stage::Asked, ApprovalNews::Pending { id, expires }) => {
+            // Said again where a voter saw fewer sessions than wait, and this one waits in another request.
+            (Stage::Asked | Stage::Waiting, ApprovalNews::Pending { id, expires }) => {
                 notice(&self.ruling, &id, expires.0 / 1_000).put(b'N', &mut out.to_client);
                 self.id = Some(id);
                 self.stage = Stage::Waiting;

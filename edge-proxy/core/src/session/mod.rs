@@ -278,6 +278,18 @@ impl<G: Gate> Session<G> {
         matches!(self.admission, Some(Admission::Held(_)))
     }
 
+    /// Whether what was approved as statement `number` runs, is about to, or may go on in a portal.
+    #[must_use]
+    pub fn runs_approved(&self, number: u64) -> bool {
+        let about_to = match &self.admission {
+            Some(Admission::Recorded { run, .. }) => run.number == number,
+            Some(Admission::Held(_)) | None => false,
+        };
+        about_to
+            || self.pending.iter().any(|pending| pending.run_number() == Some(number))
+            || self.portals.values().any(|portal| portal.granted)
+    }
+
     /// Whether a statement waits for its record to be durable (E6).
     #[must_use]
     pub fn awaits_durable(&self) -> bool {

@@ -24,6 +24,10 @@ impl<V> Named<V> {
         if name.is_empty() { self.unnamed.as_mut() } else { self.named.get_mut(name) }
     }
 
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.unnamed.iter().chain(self.named.values())
+    }
+
     /// Returns what the name stood for before.
     pub(crate) fn insert(&mut self, name: &[u8], value: V) -> Option<V> {
         if name.is_empty() {

@@ -73,6 +73,14 @@ impl Pending {
         }
     }
 
+    /// The number of the statement that runs in it.
+    pub(crate) fn run_number(&self) -> Option<u64> {
+        match self {
+            Self::Query(run) | Self::Execute(run) | Self::Wrap(run) => Some(run.number),
+            _ => None,
+        }
+    }
+
     /// What the client sees instead of the server's error, where this is a refusal.
     pub(crate) fn refusal(&self) -> Option<&Message> {
         match self {
