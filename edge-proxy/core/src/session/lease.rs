@@ -241,11 +241,11 @@ impl<G: Gate> Session<G> {
 
     /// A Query is on its way, which drops the unnamed statement and the unnamed portal.
     pub(crate) fn note_unnamed_dropped(&mut self) {
-        self.portals.remove(&b""[..]);
+        self.portals.remove(b"");
         if !self.backend_is_own() {
             self.note_prepared(b"", None);
             // It is not to be prepared again, wherever the session goes on.
-            self.statements.remove(&b""[..]);
+            self.statements.remove(b"");
         }
     }
 

@@ -146,7 +146,7 @@ impl<G: Gate> Session<G> {
     pub(crate) fn portal_unsettled(&self, name: &[u8]) -> bool {
         let sets = |pending: &Pending| matches!(pending, Pending::Bind(undo) if undo.portal() == Some(name));
         let ends = |pending: &Pending| matches!(pending, Pending::Sync);
-        let may_end = self.portals.contains_key(name) && self.pending.iter().any(ends);
+        let may_end = self.portals.get(name).is_some() && self.pending.iter().any(ends);
         (may_end && !self.pending.iter().any(sets))
             || self.is_unsettled(|undo| undo.portal() == Some(name))
     }
