@@ -23,6 +23,7 @@ use crate::classify;
 use crate::client::{Door, OPENINGS_MAX};
 use crate::connection::Shared;
 use crate::journal::SpoolJournal;
+use crate::limits::{Limits, LimitsConfig};
 use crate::mask_key::{MaskKey, MaskKeyError};
 use crate::metrics::{self, Health, Metrics};
 use crate::sessions::{SessionEvent, Sessions};
@@ -67,6 +68,8 @@ pub struct Config {
     pub plaintext: bool,
     /// The most sessions at once.
     pub sessions_max: usize,
+    /// What principals may take.
+    pub limits: LimitsConfig,
     /// Where the secret is that masks hash with; `None`: one of its own, in the data directory.
     pub mask_key_file: Option<PathBuf>,
 }
@@ -208,6 +211,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         clock: Arc::clone(&clock),
         background: Handle::current(),
     };
+    let limits = Arc::new(Limits::new(config.limits));
     let door = Arc::new(Door {
         tls: crate::startup::acceptor(identity_seen.clone()).map_err(StartError::Tls)?,
         plaintext: config.plaintext,
@@ -216,6 +220,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         sessions_max: config.sessions_max,
         rooms: Arc::new(Semaphore::new(config.sessions_max.min(Semaphore::MAX_PERMITS))),
         openings: Arc::new(Semaphore::new(OPENINGS_MAX)),
+        limits: Arc::clone(&limits),
         mask_key,
         shared,
         session_id: ports.session_id,
@@ -260,7 +265,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     }
     let metrics_address = metrics_listener.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = metrics_listener {
-        let health = Arc::new(EdgeHealth { databases, spool: spool.clone(), clock });
+        let health = Arc::new(EdgeHealth { databases, spool: spool.clone(), clock, limits });
         let router = metrics::router(metrics, health);
         tasks.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -405,6 +410,7 @@ struct EdgeHealth {
     databases: Arc<Databases>,
     spool: Spool,
     clock: Clock,
+    limits: Arc<Limits>,
 }
 
 impl Health for EdgeHealth {
@@ -417,6 +423,7 @@ impl Health for EdgeHealth {
             ("behind_milliseconds", "Since the control plane was heard", behind),
             ("spool_bytes", "Bytes in the spool", stats.bytes_used),
             ("spool_bytes_max", "The spool's room", stats.bytes_max),
+            ("buffer_bytes", "Bytes in sessions' buffers", self.limits.buffers().held() as u64),
             ("records_unshipped", "Records that the lake has not", stats.records_unshipped),
         ]
     }

@@ -18,6 +18,7 @@ use crate::approvals::{Approvals, Asking, News, Requester};
 use crate::client::Refused;
 use crate::database::{estimate_rows, expected_rows};
 use crate::journal::SpoolJournal;
+use crate::limits::BufferShare;
 use crate::mailbox::{EventReceiver, EventSender};
 use crate::metrics::Metrics;
 use crate::pool::{AcquireError, Key, Leased};
@@ -46,6 +47,8 @@ pub struct Parts {
     pub served: Arc<Served>,
     /// What reaches the session from outside.
     pub events: (EventSender, EventReceiver),
+    /// What its buffers take of all sessions' room.
+    pub buffers: BufferShare,
 }
 
 /// What all sessions share.
@@ -101,7 +104,7 @@ impl Sharing {
 }
 
 impl Link {
-    fn side(&mut self) -> Option<&mut Side<UpstreamStream>> {
+    pub(crate) fn side(&mut self) -> Option<&mut Side<UpstreamStream>> {
         match self {
             Self::Own { side, .. } => Some(side),
             Self::Shared(sharing) => Some(&mut sharing.leased.as_mut()?.pooled.side),
@@ -118,25 +121,26 @@ impl Link {
 
 pub(crate) struct Connection {
     pub(crate) session: Session<PolicyGate>,
-    client: Side<ClientStream>,
+    pub(crate) client: Side<ClientStream>,
     pub(crate) link: Link,
     pub(crate) outbox: Outbox,
     pub(crate) shared: Shared,
     pub(crate) served: Arc<Served>,
-    events: EventSender,
+    pub(crate) events: EventSender,
     incoming: EventReceiver,
     durable: watch::Receiver<u64>,
     pub(crate) journal: SpoolJournal,
     asking: Option<Asking>,
     draining: bool,
     held: Option<Instant>,
+    pub(crate) buffers: BufferShare,
     end: Option<EndReason>,
 }
 
 impl Connection {
     /// A session that begins, in a place of its own: a task that runs it is small.
     pub(crate) fn new(parts: Parts, shared: Shared) -> Box<Self> {
-        let Parts { session, client, link, served, events: (events, incoming) } = parts;
+        let Parts { session, client, link, served, events: (events, incoming), buffers } = parts;
         let durable = shared.spool.durable();
         let journal = shared.journal.of_session(session.profile());
         Box::new(Self {
@@ -153,6 +157,7 @@ impl Connection {
             asking: None,
             draining: false,
             held: None,
+            buffers,
             end: None,
         })
     }
@@ -200,6 +205,7 @@ impl Connection {
             }
             Ready::Event(event) => self.on_event(event),
         }
+        self.note_buffers();
         self.work();
     }
 
@@ -314,6 +320,7 @@ impl Connection {
                 }
             }
             SessionEvent::Estimate(rows) => self.session.on_estimate(rows),
+            SessionEvent::Wake => self.session.on_wake(),
             SessionEvent::CancelSent => self.session.on_cancel_sent(),
             SessionEvent::Approval(number, news) => {
                 self.session.on_approval(number, news, &mut cx);
@@ -335,6 +342,7 @@ impl Connection {
         match effect {
             Effect::Sync(_) => self.shared.spool.request_sync(),
             Effect::Acquire => self.acquire(),
+            Effect::Wake { at, refused } => self.wake_at(at, refused),
             Effect::RequestApproval(ask) => {
                 let requester = Requester {
                     profile: self.session.profile().clone(),

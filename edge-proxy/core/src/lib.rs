@@ -8,6 +8,7 @@ pub mod gate;
 pub mod ledger;
 pub mod outbox;
 pub mod policy_gate;
+pub mod rate;
 pub mod scram;
 pub mod screen;
 pub mod session;

@@ -169,6 +169,7 @@ pub(crate) fn database(name: &str) -> Database {
         tls: UpstreamTls::VerifyFull,
         pooling: Pooling::Session,
         session_attrs: writ_model::server::SessionAttrs::Any,
+        label: writ_model::label::Label::None,
     }
 }
 
