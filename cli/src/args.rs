@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use writ_model::config::SHARED_CONNECTIONS;
+use writ_model::label::Label;
 use writ_model::server::SessionAttrs;
 
 /// An identity-aware gateway in front of every database.
@@ -432,6 +433,9 @@ pub(crate) struct AddDatabase {
     /// With --pooling transaction: how many connections the sessions of an edge share
     #[arg(long, value_name = "N", default_value_t = SHARED_CONNECTIONS, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) connections_max: u16,
+    /// What application_name tells the database: none, principal or session
+    #[arg(long, value_name = "WHAT", default_value_t)]
+    pub(crate) label: Label,
     #[arg(long = "tag", value_name = "NAME=VALUE")]
     pub(crate) tags: Vec<String>,
 }

@@ -73,6 +73,21 @@ pub(crate) struct EdgeFile {
     /// How long sessions may finish what they do when the process is told to end, in seconds.
     #[serde(default = "drain_seconds")]
     pub(crate) drain_seconds: u64,
+    /// The most sessions of one user or service at once; 0: no limit.
+    #[serde(default)]
+    pub(crate) sessions_per_principal_max: usize,
+    /// The most sessions of one agent at once; 0: no limit.
+    #[serde(default = "sessions_per_agent_max")]
+    pub(crate) sessions_per_agent_max: usize,
+    /// The most statements of one user or service a second; 0: no limit.
+    #[serde(default)]
+    pub(crate) statements_per_second: u32,
+    /// The most statements of one agent a second; 0: no limit.
+    #[serde(default = "statements_per_second_of_agents")]
+    pub(crate) statements_per_second_of_agents: u32,
+    /// What the buffers of all sessions may take together, in bytes; 0: no limit.
+    #[serde(default = "buffer_bytes_max")]
+    pub(crate) buffer_bytes_max: usize,
     /// The secret that masks hash with, the same for every edge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mask_key_file: Option<PathBuf>,
@@ -113,6 +128,18 @@ fn drain_seconds() -> u64 {
     10
 }
 
+fn sessions_per_agent_max() -> usize {
+    100
+}
+
+fn statements_per_second_of_agents() -> u32 {
+    500
+}
+
+fn buffer_bytes_max() -> usize {
+    1024 * 1024 * 1024
+}
+
 fn spool_bytes_max() -> u64 {
     1024 * 1024 * 1024
 }
@@ -148,6 +175,11 @@ impl Options for EdgeFile {
         "plaintext",
         "sessions_max",
         "drain_seconds",
+        "sessions_per_principal_max",
+        "sessions_per_agent_max",
+        "statements_per_second",
+        "statements_per_second_of_agents",
+        "buffer_bytes_max",
         "mask_key_file",
     ];
 }
@@ -288,6 +320,11 @@ mod tests {
             plaintext: false,
             sessions_max: 1,
             drain_seconds: 1,
+            sessions_per_principal_max: 1,
+            sessions_per_agent_max: 1,
+            statements_per_second: 1,
+            statements_per_second_of_agents: 1,
+            buffer_bytes_max: 1,
             mask_key_file: Some("/m".into()),
         };
         let table = toml::Table::try_from(&edge).expect("a table");

@@ -26,6 +26,7 @@ use crate::drain::Drain;
 use crate::journal::SpoolJournal;
 use crate::live;
 use crate::login::Authenticator;
+use crate::limits::{Limits, LimitsConfig};
 use crate::mask_key::{MaskKey, MaskKeyError};
 use crate::metrics::{self, Health, Metrics};
 use crate::sessions::Sessions;
@@ -70,6 +71,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// How long sessions may finish what they do when the process is told to end.
     pub drain_patience: Duration,
+    /// What principals may take.
+    pub limits: LimitsConfig,
     /// Where the secret is that masks hash with; `None`: one of its own, in the data directory.
     pub mask_key_file: Option<PathBuf>,
 }
@@ -208,6 +211,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         clock: Arc::clone(&clock),
         background: Handle::current(),
     };
+    let limits = Arc::new(Limits::new(config.limits));
     let door = Arc::new(Door {
         tls: crate::tls::Listener::new(identity_seen.clone()).map_err(StartError::Tls)?,
         authenticator: Authenticator::new(clock.clone(), ports.random.clone(), metrics.clone()),
@@ -218,6 +222,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         sessions_max: config.sessions_max,
         rooms: Arc::new(Semaphore::new(config.sessions_max.min(Semaphore::MAX_PERMITS))),
         openings: Arc::new(Semaphore::new(OPENINGS_MAX)),
+        limits: Arc::clone(&limits),
         mask_key,
         shared,
         session_id: ports.session_id,
@@ -269,6 +274,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
             clock,
             drain: Arc::clone(&drain),
             sessions,
+            limits,
         });
         let router = metrics::router(metrics, health);
         tasks.spawn(async move {
@@ -442,6 +448,7 @@ struct EdgeHealth {
     clock: Clock,
     drain: Arc<Drain>,
     sessions: Arc<Sessions>,
+    limits: Arc<Limits>,
 }
 
 impl Health for EdgeHealth {
@@ -455,6 +462,7 @@ impl Health for EdgeHealth {
             ("spool_bytes", "Bytes in the spool", stats.bytes_used),
             ("spool_bytes_max", "The spool's room", stats.bytes_max),
             ("draining", "Takes no new sessions", u64::from(self.drain.reason().is_some())),
+            ("buffer_bytes", "Bytes in sessions' buffers", self.limits.buffers().held() as u64),
             ("records_unshipped", "Records that the lake has not", stats.records_unshipped),
         ]
     }

@@ -15,7 +15,7 @@ use writ_edge_core::catalog::{NAMES_QUERY, parse_names};
 use writ_edge_core::login::Method;
 use writ_edge_core::policy_gate::{Client, Current, PolicyGate};
 use writ_edge_core::scram;
-use writ_edge_core::startup::Startup;
+use writ_edge_core::startup::{CancelRequest, Startup};
 use writ_edge_core::write::{Message, framed};
 use writ_edge_core::{Gate, Session, SessionNames};
 use writ_model::config::EdgeConfig;
@@ -24,11 +24,13 @@ use writ_model::{DatabaseName, PrincipalId, Secret, SessionId, Timestamp};
 
 use crate::connection::{Connection, Ended, Link, Parts, Shared, Sharing};
 use crate::drain::Drain;
+use crate::limits::{BufferShare, Limit, Limits, Seat};
 use crate::login::{Authenticator, asks_for_certificates};
 use crate::mailbox::mailbox;
 use crate::mask_key::MaskKey;
+use crate::parameters::Asked;
 use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
-use crate::sessions::{Place, Reach, SessionEvent, Sessions};
+use crate::sessions::{Cancelled, Place, Reach, SessionEvent, Sessions};
 use crate::side::Side;
 use crate::startup::{ClientStream, Opening, open, part, turn_away};
 use crate::states::{Databases, Served};
@@ -40,26 +42,6 @@ pub(crate) const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the connection of a cancel request is kept for it to reach the database.
 const CANCEL_WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// Start-up parameters that are passed on to the database. Others would change what Writ relies on, or are not the
-/// client's to set.
-const PASSED_PARAMETERS: &[&str] = &[
-    "application_name",
-    "client_encoding",
-    "datestyle",
-    "timezone",
-    "intervalstyle",
-    "extra_float_digits",
-    "bytea_output",
-    "search_path",
-    "statement_timeout",
-    "lock_timeout",
-    "idle_in_transaction_session_timeout",
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "geqo",
-    "jit",
-];
 
 /// Connections that have not said what they want, at most; each has [`STARTUP_TIMEOUT`] to do so.
 pub const OPENINGS_MAX: usize = 4_096;
@@ -84,6 +66,8 @@ pub struct Door {
     pub rooms: Arc<Semaphore>,
     /// Room for [`OPENINGS_MAX`] connections that have not said what they want.
     pub openings: Arc<Semaphore>,
+    /// What principals may take.
+    pub limits: Arc<Limits>,
     /// What masks hash with.
     pub mask_key: MaskKey,
     /// What sessions share.
@@ -117,6 +101,7 @@ struct Admitted {
     profile: SessionProfile,
     room: OwnedSemaphorePermit,
     method: Method,
+    seat: Seat,
 }
 
 /// A session that begins.
@@ -125,7 +110,7 @@ struct Opened {
     session: SessionId,
     at: Timestamp,
     place: Place,
-    room: OwnedSemaphorePermit,
+    room: (OwnedSemaphorePermit, Seat),
 }
 
 impl Door {
@@ -145,10 +130,7 @@ impl Door {
                 self.session(stream, startup, (address, bound_to), began).await;
             }
             Ok(Ok(Opening::Cancel(stream, request))) => {
-                // As at the server, the connection is open until the request has reached what it is for: a client that waits for
-                // the end can send its next statement without it being hit.
-                let over = self.sessions.cancel(&request);
-                let _ = tokio::time::timeout(CANCEL_WAIT_MAX, over).await;
+                self.cancel(&request, address).await;
                 part(stream).await;
             }
             Ok(Ok(Opening::Nothing(reason))) => self.not_a_client(address, &reason),
@@ -162,6 +144,20 @@ impl Door {
         let tls = self.tls.current();
         let asks = asks_for_certificates(self.databases.config().as_deref());
         (tls.acceptor(asks).clone(), tls.link.clone())
+    }
+
+    /// As at the server, the connection is open until the request has reached what it is for: a client that waits for the
+    /// end can send its next statement without it being hit.
+    async fn cancel(&self, request: &CancelRequest, address: SocketAddr) {
+        let now = (self.shared.clock)();
+        let heard = self.limits.hears_cancel(address.ip(), now);
+        match heard.then(|| self.sessions.cancel(request, now)) {
+            Some(Cancelled::Told(over)) => {
+                let _ = tokio::time::timeout(CANCEL_WAIT_MAX, over).await;
+            }
+            Some(Cancelled::InVain) => self.limits.note_vain_cancel(address.ip(), now),
+            Some(Cancelled::TooMany) | None => self.shared.metrics.limited(Limit::Cancels),
+        }
     }
 
     fn not_a_client(&self, address: SocketAddr, reason: &str) {
@@ -211,7 +207,7 @@ impl Door {
                 return None;
             }
         };
-        let Admitted { gate, served, link, greeting: greeted, profile, room, method } = admitted;
+        let Admitted { gate, served, link, greeting: greeted, profile, room, method, seat } = admitted;
         let (events, incoming) = mailbox();
         let mut key = vec![0; startup.cancel_key_bytes()];
         (self.random)(&mut key);
@@ -243,15 +239,17 @@ impl Door {
         self.shared.metrics.sessions_opened.add(1);
         self.shared.metrics.login.observe_since(began);
         let encoding = client_encoding(&greeted.parameters);
-        let core = match &link {
+        let mut core = match &link {
             Link::Own { .. } => Session::new(gate, profile, encoding),
             Link::Shared(_) => Session::pooled(gate, profile, encoding),
         };
+        core.set_rate(seat.rate());
         let session = core.id().clone();
         let events = (events, incoming);
-        let parts = Parts { session: core, client: stream, link, served, events };
+        let buffers = BufferShare::new(self.limits.buffers());
+        let parts = Parts { session: core, client: stream, link, served, events, buffers };
         let connection = Connection::new(parts, self.shared.clone());
-        Some(Opened { connection, session, at, place, room })
+        Some(Opened { connection, session, at, place, room: (room, seat) })
     }
 
     async fn turn_away(
@@ -293,6 +291,7 @@ impl Door {
         self.drain.admit()?;
         // Taken before anything is asked: logins that come at once count each other.
         let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| {
+            self.shared.metrics.limited(Limit::Sessions);
             Refused::new(
                 SqlState("53300"),
                 format!("this edge has its most sessions, {}", self.sessions_max),
@@ -305,11 +304,16 @@ impl Door {
             .authenticate(stream, startup, &config, (address.ip(), bound_to))
             .await?;
         let (principal, method) = (proven.principal().clone(), proven.method());
+        let seat = self.limits.enter(&principal).map_err(|(limit, refused)| {
+            self.shared.metrics.limited(limit);
+            refused
+        })?;
         let served = self.find(startup, &config)?;
         if !served.wait_ready().await {
             return Err(unreachable(served.database().name.as_str()));
         }
-        let application = startup.get("application_name").unwrap_or_default().to_owned();
+        let asked = Asked::read(startup)?;
+        let application = asked.application_name();
         let client = Client {
             principal: principal.clone(),
             address: Some(address.ip()),
@@ -322,11 +326,10 @@ impl Door {
         let session = (self.session_id)();
         // A connection that sessions share is of none of them.
         let own = served.pool().is_none().then_some(&session);
-        let mut parameters = upstream_parameters(startup, &principal, own)?;
+        let label = served.database().label.of(&principal, own);
+        let mut parameters = asked.upstream(&principal, own, label.as_ref(), gate.is_read_only());
         parameters.extend(self.mask_key.parameters());
-        if gate.is_read_only() {
-            begin_read_only(&mut parameters);
-        }
+        gate.set_label(label);
         let (link, greeting) = link(&served, parameters).await?;
         let database_role = greeting.names.role.clone();
         gate.set_names(SessionNames::clone(&greeting.names));
@@ -340,7 +343,7 @@ impl Door {
             environment: served.database().environment.clone(),
             database_role,
         };
-        Ok(Admitted { gate, served, link, greeting, profile, room, method })
+        Ok(Admitted { gate, served, link, greeting, profile, room, method, seat })
     }
 
     fn find(&self, startup: &Startup, config: &EdgeConfig) -> Result<Arc<Served>, Refused> {
@@ -452,74 +455,6 @@ pub(crate) async fn connect(
     Ok((upstream, names))
 }
 
-/// What is passed on of the client's parameters, and what the edge adds: the identity, visible to the database.
-fn upstream_parameters(
-    startup: &Startup,
-    principal: &PrincipalId,
-    session: Option<&SessionId>,
-) -> Result<Vec<(String, String)>, Refused> {
-    let mut passed = Vec::new();
-    for (name, value) in &startup.parameters {
-        let lower = name.to_ascii_lowercase();
-        match lower.as_str() {
-            "user" | "database" => {}
-            "options" => passed.extend(options(value)?),
-            "replication" if !matches!(value.as_str(), "false" | "off" | "0" | "no") => {
-                return Err(Refused::new(
-                    sqlstate::REFUSED,
-                    "replication connections are not served: nothing in them can be decided on",
-                    "use a normal connection",
-                ));
-            }
-            "replication" => {}
-            // What is made without a schema would be temporary, and nothing would tell.
-            "search_path" if value.contains("pg_temp") => return Err(unknown_parameter(name)),
-            known if PASSED_PARAMETERS.contains(&known) => passed.push((lower, value.clone())),
-            _ => return Err(unknown_parameter(name)),
-        }
-    }
-    passed.push(("writ.principal".into(), principal.to_string()));
-    passed.extend(session.map(|session| ("writ.session".into(), session.to_string())));
-    Ok(passed)
-}
-
-/// A read-only session begins so at the server too: what RESET and DISCARD go back to is what it began with.
-fn begin_read_only(parameters: &mut Vec<(String, String)>) {
-    const READ_ONLY: &str = "default_transaction_read_only";
-    parameters.retain(|(name, _)| name != READ_ONLY);
-    parameters.push((READ_ONLY.to_owned(), "on".to_owned()));
-}
-
-/// The settings in `options`, each of which must be one that may be passed on.
-fn options(text: &str) -> Result<Vec<(String, String)>, Refused> {
-    let mut settings = Vec::new();
-    let mut words = text.split_ascii_whitespace();
-    while let Some(word) = words.next() {
-        let setting = match word.strip_prefix("-c") {
-            Some("") => words.next(),
-            Some(rest) => Some(rest),
-            None => word.strip_prefix("--"),
-        };
-        let setting = setting.and_then(|s| s.split_once('='));
-        let Some((name, value)) = setting else { return Err(unknown_parameter("options")) };
-        let name = name.to_ascii_lowercase().replace('-', "_");
-        let temporary = name == "search_path" && value.contains("pg_temp");
-        if !PASSED_PARAMETERS.contains(&name.as_str()) || value.contains('\\') || temporary {
-            return Err(unknown_parameter(&name));
-        }
-        settings.push((name, value.to_owned()));
-    }
-    Ok(settings)
-}
-
-fn unknown_parameter(name: &str) -> Refused {
-    Refused::new(
-        sqlstate::REFUSED,
-        format!("the start-up parameter {name:?} is not passed on to databases"),
-        "leave it out, and use SET after connecting where that is allowed",
-    )
-}
-
 /// The encoding of texts, as the server told it.
 pub(crate) fn client_encoding(parameters: &[(String, String)]) -> &str {
     let told = parameters.iter().find(|(name, _)| name == "client_encoding");
@@ -549,35 +484,4 @@ fn greeting(parameters: &[(String, String)], process_id: i32, key: &Secret<Vec<u
     });
     framed(b'Z', &mut out, |out| out.put_u8(b'I'));
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_read_only_session_cannot_begin_otherwise() {
-        let mut parameters = options("-c default_transaction_read_only=off -c jit=off").ok();
-        let parameters = parameters.as_mut().expect("known settings");
-        begin_read_only(parameters);
-        let expected = [("jit", "off"), ("default_transaction_read_only", "on")];
-        assert_eq!(*parameters, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
-    }
-
-    #[test]
-    fn options_pass_only_known_settings() {
-        let passed = options("-c search_path=a,b --statement-timeout=5s -cjit=off").ok();
-        let expected = [("search_path", "a,b"), ("statement_timeout", "5s"), ("jit", "off")];
-        let expected = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
-        assert_eq!(passed, Some(expected));
-        for refused in [
-            "-c role=postgres",
-            "-c session_authorization=x",
-            "-d 5",
-            "-c x",
-            "-c search_path=a\\ b",
-        ] {
-            assert!(options(refused).is_err(), "{refused}");
-        }
-    }
 }

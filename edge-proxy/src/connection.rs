@@ -17,6 +17,7 @@ use writ_proto::node::Clock;
 use crate::approvals::{Approvals, Asking};
 use crate::client::Refused;
 use crate::journal::SpoolJournal;
+use crate::limits::BufferShare;
 use crate::mailbox::{EventReceiver, EventSender};
 use crate::metrics::Metrics;
 use crate::pool::{AcquireError, Key, Leased};
@@ -50,6 +51,8 @@ pub struct Parts {
     pub served: Arc<Served>,
     /// What reaches the session from outside.
     pub events: (EventSender, EventReceiver),
+    /// What its buffers take of all sessions' room.
+    pub buffers: BufferShare,
 }
 
 /// What all sessions share.
@@ -105,7 +108,7 @@ impl Sharing {
 }
 
 impl Link {
-    fn side(&mut self) -> Option<&mut Side<UpstreamStream>> {
+    pub(crate) fn side(&mut self) -> Option<&mut Side<UpstreamStream>> {
         match self {
             Self::Own { side, .. } => Some(side),
             Self::Shared(sharing) => Some(&mut sharing.leased.as_mut()?.pooled.side),
@@ -122,7 +125,7 @@ impl Link {
 
 pub(crate) struct Connection {
     pub(crate) session: Session<PolicyGate>,
-    client: Side<ClientStream>,
+    pub(crate) client: Side<ClientStream>,
     pub(crate) link: Link,
     pub(crate) outbox: Outbox,
     pub(crate) shared: Shared,
@@ -134,6 +137,7 @@ pub(crate) struct Connection {
     pub(crate) asking: Option<Box<Asking>>,
     draining: bool,
     pub(crate) held: Option<Instant>,
+    pub(crate) buffers: BufferShare,
     end: Option<EndReason>,
     killed: Option<Arc<Killed>>,
 }
@@ -149,7 +153,7 @@ pub(crate) struct Ended {
 impl Connection {
     /// A session that begins, in a place of its own: a task that runs it is small.
     pub(crate) fn new(parts: Parts, shared: Shared) -> Box<Self> {
-        let Parts { session, client, link, served, events: (events, incoming) } = parts;
+        let Parts { session, client, link, served, events: (events, incoming), buffers } = parts;
         let durable = shared.spool.durable();
         let journal = shared.journal.of_session(session.profile());
         Box::new(Self {
@@ -166,6 +170,7 @@ impl Connection {
             asking: None,
             draining: false,
             held: None,
+            buffers,
             end: None,
             killed: None,
         })
@@ -219,6 +224,7 @@ impl Connection {
             }
             Ready::Event(event) => self.on_event(event),
         }
+        self.note_buffers();
         self.work();
     }
 

@@ -14,6 +14,8 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry, Unit};
 use writ_model::{DatabaseName, PrincipalId};
 
+use crate::limits::Limit;
+
 /// The format's own name for itself.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -143,6 +145,8 @@ impl EncodeMetric for Histogram {
 type ClassLabels = [(&'static str, String); 2];
 /// The same, and what was decided.
 type DecisionLabels = [(&'static str, String); 3];
+/// Which limit was met.
+type LimitLabels = [(&'static str, &'static str); 1];
 
 /// What is counted of one class of sessions: of one database, and of users, services or agents.
 #[derive(Debug, Clone, Default)]
@@ -196,6 +200,9 @@ pub struct Metrics {
     pub pool_wait: Histogram,
     /// What statements waited for their approval, whatever came of it.
     pub approval_wait: Histogram,
+    /// Statements that waited for their turn.
+    pub statements_delayed: Counter,
+    limited: Family<LimitLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     statement: Family<ClassLabels, Histogram>,
     decide: Family<ClassLabels, Histogram>,
@@ -224,6 +231,11 @@ impl Metrics {
         }
     }
 
+    /// Counts somebody who was refused something for a limit.
+    pub fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&[("limit", limit.as_str())]).add(1);
+    }
+
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("writ_edge");
         let mut add =
@@ -244,6 +256,9 @@ impl Metrics {
         let screened = "Values in results in which something was hidden";
         add("values_screened", screened, &self.values_screened);
         add("records_lost", "Records without room", &self.records_lost);
+        let delayed = "Statements that waited for their turn";
+        add("statements_delayed", delayed, &self.statements_delayed);
+        add("limit_refusals", "What was refused for a limit", &self.limited);
         add("decisions", "Statements by what was decided", &self.decisions);
         add("login", "From the first byte to the session", &self.login);
         add("pool_wait", "Waiting for a shared connection", &self.pool_wait);
@@ -340,6 +355,7 @@ mod tests {
         class("user:dana").masked.add(2);
         class("user:ada").masked.add(1);
         class("agent:copilot").denied.add(1);
+        metrics.limited(Limit::Cancels);
         class("user:dana").statement.observe_us(50);
         class("user:dana").statement.observe_us(51);
         class("user:dana").statement.observe_us(u64::MAX / 4);
@@ -350,6 +366,7 @@ mod tests {
             "# TYPE writ_edge_decisions counter",
             r#"writ_edge_decisions_total{database="shop",principal_kind="user",decision="mask"} 3"#,
             r#"writ_edge_decisions_total{database="shop",principal_kind="agent",decision="deny"} 1"#,
+            r#"writ_edge_limit_refusals_total{limit="cancels"} 1"#,
             "writ_edge_sessions 3",
             "writ_edge_statements_total 4",
             "writ_edge_epoch 7",

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use writ_audit::SessionProfile;
+use writ_edge_core::rate::Rate;
 use writ_edge_core::startup::CancelRequest;
 use writ_edge_core::{Activity, ApprovalNews, EndReason};
 use writ_model::config::EdgeConfig;
 use writ_model::{Actor, PrincipalId, Secret, SessionId, Timestamp};
 
+use crate::limits::cancel_rate;
 use crate::mailbox::EventSender;
 
 /// What reaches a session from outside its two connections.
@@ -22,6 +24,8 @@ pub enum SessionEvent {
     Cancel(oneshot::Sender<()>),
     /// The planner was asked how many rows it expects.
     Estimate(Option<u64>),
+    /// The turn of a statement that waits for it has come.
+    Wake,
     /// A cancel request of its own is over.
     CancelSent,
     /// News of the approval it waits for.
@@ -86,11 +90,28 @@ pub struct Reach {
     pub events: EventSender,
 }
 
+/// A session that is open.
+struct Open {
+    reach: Reach,
+    cancels: Rate,
+}
+
+/// What became of a cancel request. Its sender is not told.
+#[derive(Debug)]
+pub enum Cancelled {
+    /// The session knows; this ends when the request is over: the database had it, or there was nothing to cancel.
+    Told(oneshot::Receiver<()>),
+    /// There is no such session, or that is not its key.
+    InVain,
+    /// The session had too many in the last second: what they ask for is under way.
+    TooMany,
+}
+
 /// All open sessions.
 #[derive(Default)]
 pub struct Sessions {
     next: AtomicI32,
-    open: Mutex<HashMap<i32, Reach>>,
+    open: Mutex<HashMap<i32, Open>>,
 }
 
 /// A session's place among the open ones; leaving it takes it out.
@@ -116,33 +137,40 @@ impl Sessions {
                 break id;
             }
         };
-        open.insert(process_id, reach);
+        open.insert(process_id, Open { reach, cancels: cancel_rate() });
         Place { sessions: Arc::clone(self), process_id }
     }
 
-    /// Cancels what the session with this key runs. A wrong key does nothing, and nobody is told. What is returned ends when the
-    /// request is over: the database had it, or there was nothing to cancel.
-    pub fn cancel(&self, request: &CancelRequest) -> oneshot::Receiver<()> {
-        let (done, over) = oneshot::channel();
-        let Some(reach) = self.open.lock().get(&request.process_id).cloned() else { return over };
+    /// Cancels what the session with this key runs. A wrong key does nothing, and nobody is told.
+    pub fn cancel(&self, request: &CancelRequest, now: Timestamp) -> Cancelled {
+        let open = self.open.lock();
+        let Some(Open { reach, cancels }) = open.get(&request.process_id) else {
+            return Cancelled::InVain;
+        };
         // In constant time, and as a whole: the beginning of a key is none.
         let (key, given) = (reach.key.expose(), request.key.expose());
-        if aws_lc_rs::constant_time::verify_slices_are_equal(key, given).is_ok() {
-            let _ = reach.events.send(SessionEvent::Cancel(done));
+        if aws_lc_rs::constant_time::verify_slices_are_equal(key, given).is_err() {
+            return Cancelled::InVain;
         }
-        over
+        // Each is a connection to the database of its own.
+        if !cancels.take_now(now) {
+            return Cancelled::TooMany;
+        }
+        let (done, over) = oneshot::channel();
+        let _ = reach.events.send(SessionEvent::Cancel(done));
+        Cancelled::Told(over)
     }
 
     /// Ends the sessions of `principal` and of everyone who acts for it.
     pub fn revoke(&self, principal: &PrincipalId) {
-        for reach in self.open.lock().values().filter(|r| r.actor.involves(principal)) {
+        for Open { reach, .. } in self.open.lock().values().filter(|o| o.reach.actor.involves(principal)) {
             let _ = reach.events.send(SessionEvent::Revoked);
         }
     }
 
     /// Ends the sessions of everyone whom `config` lets in no more, whatever was missed of what was said about it (E5).
     pub fn sweep(&self, config: &EdgeConfig) {
-        for reach in self.open.lock().values() {
+        for Open { reach, .. } in self.open.lock().values() {
             if config.actor(&reach.actor.principal.id).is_err() {
                 let _ = reach.events.send(SessionEvent::Revoked);
             }
@@ -158,7 +186,7 @@ impl Sessions {
         let open = self.open.lock();
         let wanted =
             |reach: &&Reach| session.is_empty() || reach.profile.session.as_str() == session;
-        let asked: Vec<Reach> = open.values().filter(wanted).cloned().collect();
+        let asked: Vec<Reach> = open.values().map(|open| &open.reach).filter(wanted).cloned().collect();
         for reach in &asked {
             // One that is ending says nothing, and is listed without what it does.
             let _ = reach.events.send(SessionEvent::Describe(answers.clone()));
@@ -169,7 +197,7 @@ impl Sessions {
     /// Ends one session. False: there is none of this id.
     pub fn kill(&self, session: &SessionId, killed: &Arc<Killed>) -> bool {
         let open = self.open.lock();
-        let found = open.values().find(|reach| reach.profile.session == *session);
+        let found = open.values().map(|open| &open.reach).find(|reach| reach.profile.session == *session);
         found.is_some_and(|reach| {
             reach.events.send(SessionEvent::Killed(Arc::clone(killed))).is_ok()
         })
@@ -177,7 +205,7 @@ impl Sessions {
 
     /// Tells every session.
     pub fn tell_all(&self, event: impl Fn() -> SessionEvent) {
-        for reach in self.open.lock().values() {
+        for Open { reach, .. } in self.open.lock().values() {
             let _ = reach.events.send(event());
         }
     }
@@ -250,6 +278,8 @@ mod tests {
     use super::testing::{config, enter, reach};
     use super::*;
 
+    const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
     fn key(bytes: &[u8]) -> Secret<Vec<u8>> {
         Secret::new(bytes.to_vec())
     }
@@ -262,11 +292,21 @@ mod tests {
             let (reach, mut incoming) = reach("user:ada", "s", own);
             let place = sessions.enter(reach);
             let mut cancels = |process_id, given: &[u8]| {
-                let mut over = sessions.cancel(&CancelRequest { process_id, key: key(given) });
+                let request = CancelRequest { process_id, key: key(given) };
+                let cancelled = sessions.cancel(&request, NOW);
                 let asked = incoming.try_recv();
-                // Who asked waits as long as the session deals with it, and not at all where it was not told.
-                assert_eq!(over.try_recv() == Err(TryRecvError::Empty), asked.is_some());
-                asked.is_some()
+                match cancelled {
+                    // Who asked waits as long as the session deals with it.
+                    Cancelled::Told(mut over) => {
+                        assert_eq!(over.try_recv(), Err(TryRecvError::Empty));
+                        assert!(asked.is_some());
+                        true
+                    }
+                    Cancelled::InVain | Cancelled::TooMany => {
+                        assert!(asked.is_none());
+                        false
+                    }
+                }
             };
             let mut last_differs = own.to_vec();
             *last_differs.last_mut().expect("a byte") ^= 1;
@@ -278,6 +318,34 @@ mod tests {
             assert!(!cancels(place.process_id + 1, own), "another session");
             assert!(cancels(place.process_id, own), "control");
         }
+    }
+
+    #[test]
+    fn a_flood_of_cancel_requests_reaches_the_database_at_a_bounded_rate() {
+        let (sessions, id) = (Arc::new(Sessions::default()), "user:ada".parse().expect("an id"));
+        let principal = Principal {
+            id,
+            display_name: "ada".to_owned(),
+            groups: [].into(),
+            on_behalf_of: None,
+            disabled: false,
+        };
+        let actor = Arc::new(Actor { principal, chain: vec![] });
+        let enter = || {
+            let (events, incoming) = mailbox();
+            (sessions.enter(key(&[7; 4]), Arc::clone(&actor), events), incoming)
+        };
+        let ((flooded, mut incoming), (other, _incoming)) = (enter(), enter());
+        let cancel = |place: &Place, now| {
+            let request = CancelRequest { process_id: place.process_id, key: key(&[7; 4]) };
+            sessions.cancel(&request, now)
+        };
+        let told = |place, now| matches!(cancel(place, now), Cancelled::Told(_));
+        assert_eq!((0..1_000).filter(|_| told(&flooded, NOW)).count(), 10);
+        assert_eq!(std::iter::from_fn(|| incoming.try_recv()).count(), 10);
+        assert!(matches!(cancel(&flooded, NOW), Cancelled::TooMany));
+        assert!(told(&other, NOW), "control: another session");
+        assert!(told(&flooded, Timestamp(NOW.0 + 1_000_000)), "later");
     }
 
     #[test]

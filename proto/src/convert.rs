@@ -7,6 +7,7 @@ use writ_model::config::{
     Pooling, TokenKey, UpstreamTls, WhenStale,
 };
 use writ_model::ids::IdError;
+use writ_model::label::Label;
 use writ_model::login::Logins;
 use writ_model::server::SessionAttrs;
 use writ_model::{ColumnRef, DurationMs, Principal, Tag};
@@ -52,6 +53,14 @@ fn session_attrs(text: &str) -> Result<SessionAttrs, ConvertError> {
     }
     let word = |reason| ConvertError::Word { field: "database.target_session_attrs", reason };
     text.parse().map_err(word)
+}
+
+/// A sender that is older says nothing.
+fn label(text: &str) -> Result<Label, ConvertError> {
+    if text.is_empty() {
+        return Ok(Label::None);
+    }
+    text.parse().map_err(|reason| ConvertError::Word { field: "database.label", reason })
 }
 
 fn id<T: std::str::FromStr<Err = IdError>>(
@@ -117,6 +126,7 @@ impl TryFrom<v1::Database> for Database {
             tls,
             shared_connections,
             target_session_attrs,
+            label: label_word,
         } = wire;
         Ok(Self {
             name: id("database.name", &name)?,
@@ -153,6 +163,7 @@ impl TryFrom<v1::Database> for Database {
                 }
             },
             session_attrs: session_attrs(&target_session_attrs)?,
+            label: label(&label_word)?,
         })
     }
 }
@@ -173,6 +184,7 @@ impl From<&Database> for v1::Database {
             tls,
             pooling,
             session_attrs,
+            label,
         } = model;
         let from = match credential {
             CredentialRef::File(name) => Credential::File(name.clone()),
@@ -200,6 +212,7 @@ impl From<&Database> for v1::Database {
                 Pooling::Transaction { connections_max } => u32::from(*connections_max),
             },
             target_session_attrs: session_attrs.as_str().to_owned(),
+            label: label.as_str().to_owned(),
         }
     }
 }

@@ -94,13 +94,14 @@ fn row(database: v1::Database) -> Value {
         tls: _,
         shared_connections,
         target_session_attrs,
+        label,
     } = database;
     let pooling = if shared_connections == 0 { "session" } else { "transaction" };
     json!({
         "name": name, "environment": environment, "owner": owner, "tags": tags, "host": host,
         "port": port, "dbname": dbname, "username": username, "tls": tls,
         "pooling": pooling, "shared_connections": shared_connections,
-        "target_session_attrs": target_session_attrs,
+        "target_session_attrs": target_session_attrs, "label": label,
         "at": if host.contains([',', ':']) { format!("{host}/{dbname}") } else { format!("{host}:{port}/{dbname}") },
     })
 }
@@ -132,6 +133,7 @@ fn database(add: AddDatabase) -> Result<Command> {
             Pooling::Transaction => add.connections_max.into(),
         },
         target_session_attrs: add.target_session_attrs.to_string(),
+        label: add.label.to_string(),
     };
     Ok(Command::AddDatabase(v1::AddDatabase { database: Some(database) }))
 }

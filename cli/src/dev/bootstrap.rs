@@ -131,6 +131,7 @@ fn database(dir: &Path, choices: &Choices) -> Result<v1::Database> {
         tls: tls.into(),
         shared_connections: 0,
         target_session_attrs: String::new(),
+        label: String::new(),
     })
 }
 

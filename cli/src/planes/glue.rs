@@ -98,6 +98,13 @@ pub(super) async fn start_edge(file: EdgeFile) -> Result<Running> {
         plaintext: file.plaintext,
         sessions_max: file.sessions_max,
         drain_patience: std::time::Duration::from_secs(file.drain_seconds),
+        limits: writ_edge_proxy::limits::LimitsConfig {
+            sessions_per_principal_max: file.sessions_per_principal_max,
+            sessions_per_agent_max: file.sessions_per_agent_max,
+            statements_per_second: file.statements_per_second,
+            statements_per_second_of_agents: file.statements_per_second_of_agents,
+            buffer_bytes_max: file.buffer_bytes_max,
+        },
         mask_key_file: file.mask_key_file,
     };
     let ports = Ports {

@@ -233,6 +233,7 @@ pub(crate) fn database(name: &str) -> v1::Database {
         tls: v1::UpstreamTls::Disable.into(),
         shared_connections: 0,
         target_session_attrs: String::new(),
+        label: String::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ColumnRef, DatabaseName, EnvironmentName, Epoch, GroupName, PrincipalId, Tag};
+use crate::label::Label;
 use crate::login::Logins;
 use crate::password::{KEY_BYTES, Passwords};
 use crate::principal::{Actor, DELEGATION_DEPTH_MAX, Principal};
@@ -85,6 +86,9 @@ pub struct Database {
     /// Which of its servers sessions may have.
     #[serde(default)]
     pub session_attrs: SessionAttrs,
+    /// What `application_name` tells the database of the session.
+    #[serde(default)]
+    pub label: Label,
 }
 
 /// Who said what a column holds.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod decision;
 pub mod facts;
 pub mod ids;
+pub mod label;
 pub mod limits;
 pub mod lineage;
 pub mod login;

@@ -28,6 +28,7 @@ mod kind_documents;
 mod kind_keyed;
 mod kind_values;
 mod kinds;
+mod labelled;
 mod limits;
 mod lineage;
 mod mask;

@@ -55,12 +55,20 @@ pub struct Ruling {
     pub expected: Option<u64>,
 }
 
+/// Whether a text that is sent in other words is so for its label alone: it reads nothing that could be masked.
+pub(crate) fn is_label_only(facts: &StatementFacts) -> bool {
+    facts.settings.contains(writ_model::label::APPLICATION_NAME)
+        && facts.reads.is_empty()
+        && facts.executes.is_empty()
+}
+
 impl Ruling {
     /// `allow`, `mask`, `hold` or `deny`.
     #[must_use]
     pub fn decided(&self) -> &'static str {
         match self.decision.verdict.as_str() {
-            "allow" if self.rewritten.is_some() || self.screen.is_some() => "mask",
+            "allow" if self.screen.is_some() => "mask",
+            "allow" if self.rewritten.is_some() && !is_label_only(&self.facts) => "mask",
             other => other,
         }
     }

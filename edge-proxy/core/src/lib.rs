@@ -12,6 +12,7 @@ pub mod login;
 pub mod oauthbearer;
 pub mod outbox;
 pub mod policy_gate;
+pub mod rate;
 pub mod scram;
 pub mod screen;
 pub mod session;

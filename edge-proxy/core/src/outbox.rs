@@ -83,6 +83,13 @@ pub enum Effect {
     CancelUpstream,
     /// Read the database's catalog and classify again; answer with [`crate::session::Session::on_database_fresh`].
     RefreshDatabase,
+    /// The session's next statement waits for its turn: tell [`crate::session::Session::on_wake`] at this time.
+    Wake {
+        /// When.
+        at: Timestamp,
+        /// Whether it will be refused then.
+        refused: bool,
+    },
     /// Send what is buffered, then end both connections.
     End(EndReason),
 }

@@ -38,6 +38,7 @@ impl Connection {
                 }
             }
             SessionEvent::Estimate(rows) => self.session.on_estimate(rows),
+            SessionEvent::Wake => self.session.on_wake(),
             SessionEvent::CancelSent => self.session.on_cancel_sent(),
             SessionEvent::Approval(number, news) => self.on_approval(number, news),
             SessionEvent::DatabaseFresh => self.session.on_database_fresh(),
@@ -87,6 +88,7 @@ impl Connection {
         match effect {
             Effect::Sync(_) => self.shared.spool.request_sync(),
             Effect::Acquire => self.acquire(),
+            Effect::Wake { at, refused } => self.wake_at(at, refused),
             Effect::RequestApproval(ask) => self.request_approval(*ask),
             Effect::UseGrant { number, id, digest, epoch } => {
                 self.use_grant(number, id, digest, epoch);

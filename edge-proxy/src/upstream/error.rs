@@ -196,6 +196,7 @@ pub(super) mod tests {
             tls: UpstreamTls::Disable,
             pooling: Pooling::Session,
             session_attrs: writ_model::server::SessionAttrs::Any,
+            label: writ_model::label::Label::None,
         }
     }
 

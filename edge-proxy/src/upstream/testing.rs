@@ -101,6 +101,11 @@ impl Postgres {
         command.status().expect("pg_ctl runs").success()
     }
 
+    /// What the server has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.data().join("log")).expect("a log")
+    }
+
     fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }

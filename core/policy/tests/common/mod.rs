@@ -54,6 +54,7 @@ pub(crate) fn database(environment: &str) -> Database {
         tls: UpstreamTls::VerifyFull,
         pooling: Pooling::Session,
         session_attrs: writ_model::server::SessionAttrs::Any,
+        label: writ_model::label::Label::None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gate that decides by policy: text → facts → masks → decision → the bytes to send.
 
 mod bounds;
+mod labels;
 mod profile;
 mod screening;
 pub mod sensitivity;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use writ_model::config::WhenStale;
 use writ_model::facts::OpaqueReason;
+use writ_model::label::LabelText;
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{
     Actor, Catalog, ColumnMasks, Decision, Denial, HourlyLimit, Limits, PrincipalId, RuleId,
@@ -91,6 +93,7 @@ pub struct PolicyGate {
     detect: Option<Arc<dyn Detect>>,
     /// Of the text at hand.
     shape: Shape,
+    label: Option<LabelText>,
 }
 
 impl PolicyGate {
@@ -136,6 +139,7 @@ impl PolicyGate {
             accounts: vec![],
             detect,
             shape: Shape::default(),
+            label: None,
         };
         gate.open_accounts(now);
         gate.set_names(names);
@@ -207,7 +211,9 @@ impl PolicyGate {
     fn decide(&self, text: &[u8], expected: Option<Option<u64>>, now: Timestamp) -> Ruling {
         let masks = match &self.scope.masks {
             Ok(masks) => masks,
-            Err(denial) => return self.denied(text, StatementFacts::default(), denial.clone()),
+            Err(denial) => {
+                return self.denied(text, StatementFacts::default(), "masks", denial.clone());
+            }
         };
         let Ok(text) = std::str::from_utf8(text) else {
             let mut facts = unknown(OpaqueReason::Syntax("the text is not UTF-8".into()));
@@ -240,7 +246,10 @@ impl PolicyGate {
                 return ruling;
             }
         };
-        self.ruled(text.as_bytes(), facts, rewritten, masks, expected, now)
+        match self.labelled(&analysis, rewritten) {
+            Ok(rewritten) => self.ruled(text.as_bytes(), facts, rewritten, masks, expected, now),
+            Err(denial) => self.denied(text.as_bytes(), facts, labels::LABEL_RULE, denial),
+        }
     }
 
     fn ruled(
@@ -316,8 +325,8 @@ impl PolicyGate {
         }
     }
 
-    fn denied(&self, text: &[u8], facts: StatementFacts, denial: Denial) -> Ruling {
-        let decision = self.decision("masks", denial);
+    fn denied(&self, text: &[u8], facts: StatementFacts, rule: &str, denial: Denial) -> Ruling {
+        let decision = self.decision(rule, denial);
         let masks = ColumnMasks::default();
         let code = sqlstate::REFUSED;
         profile::ruling(text, facts, decision, code, None, &masks, self.sensitive())
@@ -436,6 +445,9 @@ impl Gate for PolicyGate {
             return ruling;
         }
         let ruling = Arc::new(self.decide(text, None, now));
+        if self.is_labelled(&ruling.facts) {
+            return ruling;
+        }
         self.scope.remember(&ruling);
         // What is opaque is told in the text's own words, and estimates are of one text.
         if has_shape && ruling.facts.opaque.is_empty() && !self.state.policies.wants_estimates() {
@@ -515,7 +527,9 @@ impl Gate for PolicyGate {
 
     fn rule_expecting(&mut self, text: &[u8], rows: Option<u64>, now: Timestamp) -> Arc<Ruling> {
         let ruling = Arc::new(self.decide(text, Some(rows), now));
-        self.scope.remember_text(&ruling);
+        if !self.is_labelled(&ruling.facts) {
+            self.scope.remember_text(&ruling);
+        }
         ruling
     }
 

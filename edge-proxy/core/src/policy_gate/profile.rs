@@ -9,7 +9,7 @@ use writ_model::{
 };
 
 use super::state::Sensitive;
-use crate::gate::{Ruling, TouchedColumn};
+use crate::gate::{Ruling, TouchedColumn, is_label_only};
 
 /// The longest text that is recorded as it was, in bytes; of a longer one its digest is.
 const RECORDED_TEXT_BYTES_MAX: usize = 1024 * 1024;
@@ -23,6 +23,7 @@ pub(super) fn ruling(
     masks: &ColumnMasks,
     sensitive: &Sensitive,
 ) -> Ruling {
+    let masked = rewritten.is_some() && !is_label_only(&facts);
     let mut profile = StatementProfile {
         text: recorded_text(text, &facts),
         kinds: facts.kinds.iter().copied().collect(),
@@ -30,14 +31,14 @@ pub(super) fn ruling(
         writes: uses(&facts.writes, masks, sensitive),
         functions: facts.functions.iter().cloned().collect(),
         opaque: facts.opaque.iter().map(opaque_part).collect(),
-        decision: kind(&decision, rewritten.is_some()),
+        decision: kind(&decision, masked),
         rules: decision.rules.clone(),
         reason: reason(&decision),
         epoch: decision.epoch,
         masked_columns: vec![],
         rewritten: rewritten.is_some(),
     };
-    if rewritten.is_some() {
+    if masked {
         profile.masked_columns = masked_columns(&profile.reads);
     }
     let touched = touched(&profile);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use writ_audit::ProtocolKind;
 
 use writ_model::facts::{CursorUse, SessionEffect};
+use writ_model::sqlstate::SqlState;
 use writ_model::{StatementKind, sqlstate};
 
 use super::admit::Admit;
@@ -19,6 +20,9 @@ use crate::frame::{self, Header, Scan};
 use crate::gate::{Gate, Permit, Ruling};
 use crate::outbox::EndReason;
 use crate::write;
+
+/// out_of_memory.
+const NO_MEMORY: SqlState = SqlState("53200");
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,9 +92,12 @@ impl<G: Gate> Session<G> {
         if self.skipping && !matches!(tag, b'S' | b'X') {
             // The server would ignore it up to Sync; here it does not even get there.
             self.client_drop = total;
+            self.throttle.next();
             return Some(0);
         }
-        let fits = total <= client_message_bytes_max(tag);
+        // What is there already takes no more room.
+        let fits = total <= client_message_bytes_max(tag)
+            && (total <= self.message_room || rest.len() >= total);
         match tag {
             b'd' => return self.copy_data(total, cx),
             b'Q' | b'P' | b'B' | b'F' if !fits => return self.oversize(header, cx),
@@ -115,6 +122,11 @@ impl<G: Gate> Session<G> {
             return None;
         }
         let whole = rest.get(..total)?;
+        if self.throttle.counts(tag)
+            && let Some(waits) = self.throttled(header, cx)
+        {
+            return waits;
+        }
         if !matches!(tag, b'X' | b'c' | b'f') && self.lacks_connection(cx) {
             return None;
         }
@@ -122,7 +134,17 @@ impl<G: Gate> Session<G> {
             self.flush(cx);
             return None;
         }
-        let step = match tag {
+        let step = self.client_message(tag, whole, cx);
+        if step == Step::Taken {
+            self.looked.clear();
+            self.throttle.next();
+        }
+        (step == Step::Taken).then_some(total)
+    }
+
+    /// A whole message of a type that is known.
+    fn client_message(&mut self, tag: u8, whole: &[u8], cx: &mut Cx<'_>) -> Step {
+        match tag {
             b'Q' => self.client_query(frame::body(whole), cx),
             b'P' => self.client_parse(whole, cx),
             b'B' => self.client_bind(whole, cx),
@@ -140,11 +162,7 @@ impl<G: Gate> Session<G> {
             }
             // `X`, before what was sent ahead of it is answered: all other types were told apart above.
             _ => Step::Wait,
-        };
-        if step == Step::Taken {
-            self.looked.clear();
         }
-        (step == Step::Taken).then_some(total)
     }
 
     /// COPY data goes on as it comes: the COPY itself was decided.
@@ -197,25 +215,46 @@ impl<G: Gate> Session<G> {
 
     /// A message that is not read at all, because of its size: refused in its place (E1), the rest dropped.
     fn oversize(&mut self, header: Header, cx: &mut Cx<'_>) -> Option<usize> {
-        let simple = matches!(header.tag, b'Q' | b'F');
+        let limit = client_message_bytes_max(header.tag);
+        let total = header.total;
+        let ruling = if total > limit {
+            self.gate.refuse(
+                sqlstate::TOO_LARGE,
+                &format!("a message of {total} bytes is over the limit of {limit}"),
+                "split the statement, or load the data with COPY",
+            )
+        } else {
+            self.gate.refuse(
+                NO_MEMORY,
+                &format!("there is no room for a message of {total} bytes: the buffers of this edge's sessions have all that they may"),
+                "try again in a moment, split the statement, or load the data with COPY",
+            )
+        };
+        self.refuse_frame(header, &ruling, cx)
+    }
+
+    /// Refuses a message in its place without another look at it.
+    pub(crate) fn refuse_frame(
+        &mut self,
+        header: Header,
+        ruling: &Arc<Ruling>,
+        cx: &mut Cx<'_>,
+    ) -> Option<usize> {
+        let (simple, protocol) = match header.tag {
+            b'Q' | b'F' => (true, ProtocolKind::Simple),
+            b'E' => (false, ProtocolKind::Execute),
+            _ => (false, ProtocolKind::Parse),
+        };
         if self.lacks_connection(cx) || (simple && !self.drained(cx)) {
             return None;
         }
-        let limit =
-            if matches!(header.tag, b'Q' | b'P') { STATEMENT_BYTES_MAX } else { BIND_BYTES_MAX };
-        let what = format!("a message of {} bytes is over the limit of {limit}", header.total);
-        let ruling = self.gate.refuse(
-            sqlstate::TOO_LARGE,
-            &what,
-            "split the statement, or load the data with COPY",
-        );
-        let protocol = if simple { ProtocolKind::Simple } else { ProtocolKind::Parse };
-        match self.admit(&ruling, protocol, None, cx) {
+        match self.admit(ruling, protocol, None, cx) {
             Admit::Refuse(run) if header.tag == b'F' => self.send_refused_call(run, cx),
             Admit::Refuse(run) if simple => self.send_refused_query(run, cx),
             Admit::Refuse(run) => self.send_refused_series(run, cx),
             Admit::Go(..) | Admit::Wait => return None,
         }
+        self.throttle.next();
         self.client_drop = header.total;
         Some(0)
     }

@@ -16,6 +16,7 @@ mod pins;
 mod probe;
 mod running;
 mod screened;
+mod throttle;
 mod upstream;
 mod wrap;
 
@@ -42,6 +43,7 @@ use pending::Pending;
 use probe::Probe;
 use running::Scratch;
 use screened::Screening;
+use throttle::Throttle;
 
 /// The largest Query or Parse message, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -170,6 +172,9 @@ pub struct Session<G> {
     /// Cursors and portals with limits.
     pub(crate) cursors: HashMap<Box<[u8]>, CursorMeter>,
     pub(crate) screening: Screening,
+    pub(crate) throttle: Throttle,
+    /// The largest message that is taken in as a whole at this moment, in bytes.
+    pub(crate) message_room: usize,
     /// Rows are counted, because a rule looks at what principals take in an hour.
     pub(crate) counting: bool,
     pub(crate) rows_seen: u64,
@@ -221,6 +226,8 @@ impl<G: Gate> Session<G> {
             cancelling: false,
             cursors: HashMap::new(),
             screening: Screening::default(),
+            throttle: Throttle::default(),
+            message_room: usize::MAX,
             counting: false,
             rows_seen: 0,
             rows_charged: 0,
@@ -294,6 +301,12 @@ impl<G: Gate> Session<G> {
     #[must_use]
     pub fn awaits_durable(&self) -> bool {
         matches!(self.admission, Some(Admission::Recorded { .. }))
+    }
+
+    /// How large a message may be that has not come as a whole yet, in bytes: less than else where memory is short, and
+    /// never less than [`CONTROL_BYTES_MAX`].
+    pub fn set_message_room(&mut self, bytes: usize) {
+        self.message_room = bytes.max(CONTROL_BYTES_MAX);
     }
 
     /// Why it ended, once it has.

@@ -122,6 +122,7 @@ pub fn state_with(files: &[PolicyFile]) -> Arc<DatabaseState> {
         tls: UpstreamTls::Disable,
         pooling: Pooling::Session,
         session_attrs: writ_model::server::SessionAttrs::Any,
+        label: writ_model::label::Label::None,
     };
     let principals = [
         principal("user:dana", &["developers"], None),

@@ -286,6 +286,7 @@ pub struct Rig {
     pub session: Session<WordGate>,
     pub journal: MemoryJournal,
     pub out: Outbox,
+    pub now: Timestamp,
     inbox: BytesMut,
     from_server: Vec<u8>,
 }
@@ -306,6 +307,7 @@ impl Rig {
             session: Session::new(WordGate::default(), profile, "UTF8"),
             journal: MemoryJournal::default(),
             out: Outbox::default(),
+            now: Timestamp(1),
             inbox: BytesMut::new(),
             from_server: vec![],
         }
@@ -319,13 +321,13 @@ impl Rig {
     }
 
     fn step(&mut self, f: impl FnOnce(&mut Session<WordGate>, &mut Cx<'_>)) {
-        let mut cx = Cx { now: Timestamp(1), journal: &mut self.journal, out: &mut self.out };
+        let mut cx = Cx { now: self.now, journal: &mut self.journal, out: &mut self.out };
         f(&mut self.session, &mut cx);
         self.pump();
     }
 
     fn pump(&mut self) {
-        let mut cx = Cx { now: Timestamp(1), journal: &mut self.journal, out: &mut self.out };
+        let mut cx = Cx { now: self.now, journal: &mut self.journal, out: &mut self.out };
         let used = self.session.on_client(&self.inbox, &mut cx);
         let _ = self.inbox.split_to(used);
     }

@@ -183,6 +183,7 @@ impl World {
             Effect::CancelUpstream => todo.cancels += 1,
             Effect::RefreshDatabase => todo.refreshes += 1,
             Effect::Acquire => self.wants_connection(),
+            Effect::Wake { .. } => unreachable!("there is no rate"),
             Effect::End(_) => self.checks.ended(),
         }
     }
