@@ -207,7 +207,8 @@ impl Door {
                 return None;
             }
         };
-        let Admitted { gate, served, link, greeting: greeted, profile, room, method, seat } = admitted;
+        let Admitted { gate, served, link, greeting: greeted, profile, room, method, seat } =
+            admitted;
         let (events, incoming) = mailbox();
         let mut key = vec![0; startup.cancel_key_bytes()];
         (self.random)(&mut key);

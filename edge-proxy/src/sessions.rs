@@ -163,7 +163,9 @@ impl Sessions {
 
     /// Ends the sessions of `principal` and of everyone who acts for it.
     pub fn revoke(&self, principal: &PrincipalId) {
-        for Open { reach, .. } in self.open.lock().values().filter(|o| o.reach.actor.involves(principal)) {
+        for Open { reach, .. } in
+            self.open.lock().values().filter(|o| o.reach.actor.involves(principal))
+        {
             let _ = reach.events.send(SessionEvent::Revoked);
         }
     }
@@ -186,7 +188,8 @@ impl Sessions {
         let open = self.open.lock();
         let wanted =
             |reach: &&Reach| session.is_empty() || reach.profile.session.as_str() == session;
-        let asked: Vec<Reach> = open.values().map(|open| &open.reach).filter(wanted).cloned().collect();
+        let asked: Vec<Reach> =
+            open.values().map(|open| &open.reach).filter(wanted).cloned().collect();
         for reach in &asked {
             // One that is ending says nothing, and is listed without what it does.
             let _ = reach.events.send(SessionEvent::Describe(answers.clone()));
@@ -197,7 +200,8 @@ impl Sessions {
     /// Ends one session. False: there is none of this id.
     pub fn kill(&self, session: &SessionId, killed: &Arc<Killed>) -> bool {
         let open = self.open.lock();
-        let found = open.values().map(|open| &open.reach).find(|reach| reach.profile.session == *session);
+        let found =
+            open.values().map(|open| &open.reach).find(|reach| reach.profile.session == *session);
         found.is_some_and(|reach| {
             reach.events.send(SessionEvent::Killed(Arc::clone(killed))).is_ok()
         })
