@@ -72,6 +72,11 @@ enum Wish {
     Forget,
 }
 
+async fn other_than_follow(wishes: &mut watch::Receiver<Wish>) -> Wish {
+    let wish = wishes.wait_for(|wish| *wish != Wish::Follow).await;
+    wish.map_or(Wish::GiveUp("given up by the session"), |wish| *wish)
+}
+
 /// A request under way, for one session; dropping it gives it up.
 pub struct Asking {
     /// The statement's number.
@@ -175,8 +180,7 @@ impl Approvals {
         let mut followed = Followed { id, key, granted: false, states: None };
         loop {
             tokio::select! {
-                wish = wishes.wait_for(|wish| *wish != Wish::Follow) => {
-                    let wish = wish.map_or(Wish::GiveUp("given up by the session"), |wish| *wish);
+                wish = other_than_follow(&mut wishes) => {
                     if let Wish::GiveUp(reason) = wish {
                         self.cancel(&followed, reason).await;
                     }
