@@ -20,7 +20,7 @@ use writ_edge_core::write::{Message, framed};
 use writ_edge_core::{Gate, Session, SessionNames};
 use writ_model::config::EdgeConfig;
 use writ_model::sqlstate::{self, SqlState};
-use writ_model::{DatabaseName, PrincipalId, Secret, SessionId, Timestamp};
+use writ_model::{DatabaseName, Secret, SessionId, Timestamp};
 
 use crate::connection::{Connection, Ended, Link, Parts, Shared, Sharing};
 use crate::drain::Drain;
