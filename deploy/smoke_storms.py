@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import json
-import os
 import re
 import threading
 import time
@@ -79,8 +78,6 @@ def add(step, smoke, add_shared):
         approve(request["id"], count)
         assert pool.results() == [(1, None)] * count
         assert stock() == before + count, "exactly once each"
-        uses = f"SELECT uses FROM approvals WHERE approval_id = '{request['id']}'"
-        smoke.until("the lake's count", lambda: [str(r["uses"]) for r in smoke.lake(uses)] == [str(count)])
         print(f"    {count} sessions waited in one request after {waited - began:.1f} s, "
               f"ran {time.monotonic() - waited:.1f} s later", flush=True)
 

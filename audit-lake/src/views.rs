@@ -92,7 +92,6 @@ SELECT approval_id,
     WHERE event_kind = 'approval_voted' AND decision = 'deny') AS denied_by,
   min("at") FILTER (WHERE event_kind = 'approval_granted') AS granted_at,
   min("at") FILTER (WHERE event_kind = 'approval_used') AS used_at,
-  count(DISTINCT event_seq) FILTER (WHERE event_kind = 'approval_used') AS uses,
   max("at") AS last_event_at
 FROM records WHERE kind = 'control_event' AND approval_id IS NOT NULL
 GROUP BY approval_id"#;
