@@ -5,5 +5,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = ["config", "edge", "admin", "lake"].map(|f| format!("writ/v1/{f}.proto"));
     let descriptors = protox::compile(files, ["."])?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
+    println!("cargo:rerun-if-changed=otlp");
+    let traces = protox::compile(["otlp/trace.proto"], ["."])?;
+    tonic_prost_build::configure().compile_fds(traces)?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncWriteExt;
@@ -30,6 +30,7 @@ use crate::sessions::{Cancelled, Place, Sessions};
 use crate::side::Side;
 use crate::startup::{ClientStream, Opening, ask_password, open, part, turn_away};
 use crate::states::{Databases, Served};
+use crate::telemetry::{Login, Step};
 use crate::upstream::{ConnectError, ConnectLimits, Upstream};
 
 /// How long a client may take to say who it is.
@@ -106,7 +107,7 @@ struct Opened {
 impl Door {
     /// Deals with one connection to its end.
     pub async fn receive(self: Arc<Self>, tcp: TcpStream, address: SocketAddr) {
-        let began = Instant::now();
+        let mut login = Login::begin(self.shared.journal.telemetry(), address);
         let _ = tcp.set_nodelay(true);
         let Ok(opens) = Arc::clone(&self.openings).try_acquire_owned() else {
             return self.not_a_client(address, "too many connections have not said who they are");
@@ -116,7 +117,8 @@ impl Door {
         drop(opens);
         match opening {
             Ok(Ok(Opening::Session(stream, startup))) => {
-                self.session(stream, startup, address, began).await;
+                login.step(Step::Tls);
+                self.session(stream, startup, address, login).await;
             }
             Ok(Ok(Opening::Cancel(stream, request))) => {
                 self.cancel(&request, address).await;
@@ -152,10 +154,10 @@ impl Door {
         stream: ClientStream,
         startup: Startup,
         address: SocketAddr,
-        began: Instant,
+        login: Login,
     ) {
         // What a login takes is given back before the session begins: most of its life it is idle.
-        let Some(opened) = Box::pin(self.log_in(stream, startup, address, began)).await else {
+        let Some(opened) = Box::pin(self.log_in(stream, startup, address, login)).await else {
             return;
         };
         let Opened { connection, session, at, place, room: _room } = opened;
@@ -180,11 +182,12 @@ impl Door {
         mut stream: ClientStream,
         startup: Startup,
         address: SocketAddr,
-        began: Instant,
+        mut login: Login,
     ) -> Option<Opened> {
-        let admitted = match self.admit(&mut stream, &startup, address).await {
+        let admitted = match self.admit(&mut stream, &startup, address, &mut login).await {
             Ok(admitted) => admitted,
             Err(refused) => {
+                login.refused(refused.code, stream.is_tls());
                 self.turn_away(&mut stream, &startup, address, refused).await;
                 return None;
             }
@@ -204,12 +207,13 @@ impl Door {
         let at = (self.shared.clock)();
         let epoch = gate.state().config.epoch;
         let authentication = "token".to_owned();
+        login.opened(&profile, &authentication, tls);
         self.shared
             .journal
             .opened(at, SessionOpened { session: profile.clone(), authentication, tls, epoch });
         self.shared.metrics.sessions.add(1);
         self.shared.metrics.sessions_opened.add(1);
-        self.shared.metrics.login.observe_since(began);
+        self.shared.metrics.login.observe_since(login.began());
         let encoding = client_encoding(&greeted.parameters);
         let mut core = match &link {
             Link::Own { .. } => Session::new(gate, profile, encoding),
@@ -251,6 +255,7 @@ impl Door {
         stream: &mut ClientStream,
         startup: &Startup,
         address: SocketAddr,
+        login: &mut Login,
     ) -> Result<Admitted, Refused> {
         if !stream.is_tls() && !self.plaintext {
             return Err(Refused::new(
@@ -270,6 +275,7 @@ impl Door {
         })?;
         let config = self.databases.config().ok_or_else(no_configuration)?;
         let principal = self.authenticate(stream, startup, &config).await?;
+        login.step(Step::Authentication);
         let seat = self.limits.enter(&principal).map_err(|(limit, refused)| {
             self.shared.metrics.limited(limit);
             refused
@@ -297,6 +303,7 @@ impl Door {
         parameters.extend(self.mask_key.parameters());
         gate.set_label(label);
         let (link, greeting) = link(&served, parameters).await?;
+        login.step(Step::Connection);
         let database_role = greeting.names.role.clone();
         gate.set_names(SessionNames::clone(&greeting.names));
         let profile = SessionProfile {

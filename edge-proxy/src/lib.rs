@@ -24,5 +24,6 @@ pub mod spool;
 pub mod startup;
 pub mod states;
 pub mod stream;
+pub mod telemetry;
 pub mod upstream;
 pub mod workers;
