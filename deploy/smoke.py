@@ -30,6 +30,7 @@ import smoke_pooling
 import smoke_results
 import smoke_startup
 import smoke_storms
+import smoke_traces
 
 WRIT = os.path.abspath(sys.argv[1])
 DIR = tempfile.mkdtemp(prefix="writ-smoke-")
@@ -838,8 +839,15 @@ def tampering_is_found():
     tampered(remove)
 
 
+smoke_traces.add(step, sys.modules[__name__])
+collector = None
+
+
 def main():
     base = free_port_base()
+    global collector
+    collector, variables = smoke_traces.start(DIR)
+    ENV.update(variables)
     started = time.monotonic()
     run([WRIT, "dev", "--data-dir", DIR, "--port-base", str(base), "--separate", "--detach"], timeout=200)
     read_env()
@@ -864,6 +872,8 @@ if __name__ == "__main__":
     try:
         code = 1 if main() else 0
     finally:
+        if collector:
+            collector.stop()
         if os.environ.get("SMOKE_KEEP"):
             print(f"kept {DIR}")
         else:

@@ -7,5 +7,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What is secret is not printed: `src/passwords.rs` says what is in place of it.
     let secret = [".writ.v1.PasswordKeys", ".writ.v1.MockSalts"];
     tonic_prost_build::configure().skip_debug(secret).compile_fds(descriptors)?;
+    println!("cargo:rerun-if-changed=otlp");
+    let traces = protox::compile(["otlp/trace.proto"], ["."])?;
+    tonic_prost_build::configure().compile_fds(traces)?;
     Ok(())
 }

@@ -91,6 +91,12 @@ pub(crate) struct EdgeFile {
     /// The secret that masks hash with, the same for every edge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mask_key_file: Option<PathBuf>,
+    /// `http://host:port` or `https://host:port` of a collector of traces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) otlp_endpoint: Option<String>,
+    /// Whether spans say who acted and from which address.
+    #[serde(default = "otlp_people")]
+    pub(crate) otlp_people: bool,
 }
 
 /// `lake.toml`.
@@ -118,6 +124,10 @@ pub(crate) struct LakeFile {
 
 fn token_valid_seconds() -> u64 {
     12 * 3_600
+}
+
+fn otlp_people() -> bool {
+    true
 }
 
 fn sessions_max() -> usize {
@@ -181,6 +191,8 @@ impl Options for EdgeFile {
         "statements_per_second_of_agents",
         "buffer_bytes_max",
         "mask_key_file",
+        "otlp_endpoint",
+        "otlp_people",
     ];
 }
 
@@ -326,6 +338,8 @@ mod tests {
             statements_per_second_of_agents: 1,
             buffer_bytes_max: 1,
             mask_key_file: Some("/m".into()),
+            otlp_endpoint: Some("http://h:3".into()),
+            otlp_people: true,
         };
         let table = toml::Table::try_from(&edge).expect("a table");
         let mut names: Vec<&str> = table.keys().map(String::as_str).collect();

@@ -33,6 +33,7 @@ use crate::sessions::Sessions;
 use crate::ship::{self, ShipPorts, ShipStatus};
 use crate::spool::{Spool, SpoolConfig, SpoolError};
 use crate::states::Databases;
+use crate::telemetry::{self, Exporter, Telemetry};
 use crate::workers::Workers;
 
 /// How long an edge without a spool waits for the lake to say what its last record was.
@@ -73,6 +74,8 @@ pub struct Config {
     pub drain_patience: Duration,
     /// What principals may take.
     pub limits: LimitsConfig,
+    /// Where spans are sent; `None`: none are made.
+    pub traces: Option<telemetry::Settings>,
     /// Where the secret is that masks hash with; `None`: one of its own, in the data directory.
     pub mask_key_file: Option<PathBuf>,
 }
@@ -113,6 +116,9 @@ pub enum StartError {
     /// No threads for sessions.
     #[error("the threads that sessions run on cannot be started: {0}; raise the limit on threads")]
     Threads(std::io::Error),
+    /// Spans cannot be sent as configured.
+    #[error("traces: {0}")]
+    Traces(String),
     /// The certificate cannot be used.
     #[error("TLS: {0}")]
     Tls(String),
@@ -130,6 +136,7 @@ pub struct Running {
     drain_patience: Duration,
     workers: Arc<Workers>,
     spool: Spool,
+    traces: Option<Exporter>,
     tasks: JoinSet<()>,
 }
 
@@ -144,6 +151,9 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
         // Sessions that are still there end with their threads, before the spool does.
         drop(self.workers);
+        if let Some(traces) = self.traces {
+            traces.end().await;
+        }
         if let Err(error) = self.spool.close() {
             tracing::error!(%error, "the audit spool could not be closed in order");
         }
@@ -174,7 +184,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         bytes_max: config.spool_bytes_max,
         segment_bytes: SEGMENT_BYTES.min(config.spool_bytes_max / 4),
     })?;
-    let journal = SpoolJournal::new(spool.clone(), Arc::clone(&metrics));
+    let (telemetry, traces) = start_traces(&config, &ports, &metrics)?;
+    let journal = SpoolJournal::new(spool.clone(), Arc::clone(&metrics)).traced(telemetry);
     if recovered.torn_bytes > 0 {
         tracing::warn!(
             bytes = recovered.torn_bytes,
@@ -294,8 +305,23 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         drain_patience,
         workers,
         spool,
+        traces,
         tasks,
     })
+}
+
+/// Spans are made where a collector is named.
+fn start_traces(
+    config: &Config,
+    ports: &Ports,
+    metrics: &Metrics,
+) -> Result<(Option<Telemetry>, Option<Exporter>), StartError> {
+    let Some(settings) = &config.traces else { return Ok((None, None)) };
+    let ports = (Arc::clone(&ports.clock), Arc::clone(&ports.random));
+    let (edge, environment) = (config.name.as_str(), config.environment.as_str());
+    let started = Telemetry::start(settings, edge, environment, ports, metrics);
+    let (telemetry, exporter) = started.map_err(StartError::Traces)?;
+    Ok((Some(telemetry), Some(exporter)))
 }
 
 fn listen_error(address: SocketAddr, source: std::io::Error) -> StartError {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncWriteExt;
@@ -34,6 +34,7 @@ use crate::sessions::{Cancelled, Place, Reach, SessionEvent, Sessions};
 use crate::side::Side;
 use crate::startup::{ClientStream, Opening, open, part, turn_away};
 use crate::states::{Databases, Served};
+use crate::telemetry::{Login, Step};
 use crate::tls;
 use crate::upstream::{ConnectError, ConnectLimits, Upstream};
 
@@ -116,7 +117,7 @@ struct Opened {
 impl Door {
     /// Deals with one connection to its end.
     pub async fn receive(self: Arc<Self>, tcp: TcpStream, address: SocketAddr) {
-        let began = Instant::now();
+        let mut login = Login::begin(self.shared.journal.telemetry(), address);
         let _ = tcp.set_nodelay(true);
         let Ok(opens) = Arc::clone(&self.openings).try_acquire_owned() else {
             return self.not_a_client(address, "too many connections have not said who they are");
@@ -127,7 +128,8 @@ impl Door {
         drop(opens);
         match opening {
             Ok(Ok(Opening::Session(stream, startup))) => {
-                self.session(stream, startup, (address, bound_to), began).await;
+                login.step(Step::Tls);
+                self.session(stream, startup, (address, bound_to), login).await;
             }
             Ok(Ok(Opening::Cancel(stream, request))) => {
                 self.cancel(&request, address).await;
@@ -170,10 +172,10 @@ impl Door {
         stream: ClientStream,
         startup: Startup,
         from: (SocketAddr, scram::Link),
-        began: Instant,
+        login: Login,
     ) {
         // What a login takes is given back before the session begins: most of its life it is idle.
-        let Some(opened) = Box::pin(self.log_in(stream, startup, from, began)).await else {
+        let Some(opened) = Box::pin(self.log_in(stream, startup, from, login)).await else {
             return;
         };
         let Opened { connection, session, at, place, room: _room } = opened;
@@ -198,11 +200,13 @@ impl Door {
         mut stream: ClientStream,
         startup: Startup,
         (address, bound_to): (SocketAddr, scram::Link),
-        began: Instant,
+        mut login: Login,
     ) -> Option<Opened> {
-        let admitted = match self.admit(&mut stream, &startup, address, &bound_to).await {
+        let from = (address, &bound_to);
+        let admitted = match self.admit(&mut stream, &startup, from, &mut login).await {
             Ok(admitted) => admitted,
             Err(refused) => {
+                login.refused(refused.code, stream.is_tls());
                 self.turn_away(&mut stream, &startup, address, refused).await;
                 return None;
             }
@@ -233,12 +237,13 @@ impl Door {
         }
         let epoch = gate.state().config.epoch;
         let authentication = method.as_str().to_owned();
+        login.opened(&profile, &authentication, tls);
         self.shared
             .journal
             .opened(at, SessionOpened { session: profile.clone(), authentication, tls, epoch });
         self.shared.metrics.sessions.add(1);
         self.shared.metrics.sessions_opened.add(1);
-        self.shared.metrics.login.observe_since(began);
+        self.shared.metrics.login.observe_since(login.began());
         let encoding = client_encoding(&greeted.parameters);
         let mut core = match &link {
             Link::Own { .. } => Session::new(gate, profile, encoding),
@@ -279,8 +284,8 @@ impl Door {
         &self,
         stream: &mut ClientStream,
         startup: &Startup,
-        address: SocketAddr,
-        bound_to: &scram::Link,
+        (address, bound_to): (SocketAddr, &scram::Link),
+        login: &mut Login,
     ) -> Result<Admitted, Refused> {
         if !stream.is_tls() && !self.plaintext {
             return Err(Refused::new(
@@ -304,6 +309,7 @@ impl Door {
             .authenticator
             .authenticate(stream, startup, &config, (address.ip(), bound_to))
             .await?;
+        login.step(Step::Authentication);
         let (principal, method) = (proven.principal().clone(), proven.method());
         let seat = self.limits.enter(&principal).map_err(|(limit, refused)| {
             self.shared.metrics.limited(limit);
@@ -332,6 +338,7 @@ impl Door {
         parameters.extend(self.mask_key.parameters());
         gate.set_label(label);
         let (link, greeting) = link(&served, parameters).await?;
+        login.step(Step::Connection);
         let database_role = greeting.names.role.clone();
         gate.set_names(SessionNames::clone(&greeting.names));
         let profile = SessionProfile {

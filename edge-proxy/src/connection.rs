@@ -27,6 +27,7 @@ use crate::spare::lend;
 use crate::spool::Spool;
 use crate::startup::ClientStream;
 use crate::states::Served;
+use crate::telemetry::Waits;
 use crate::upstream::{CancelKey, UpstreamStream};
 
 mod effects;
@@ -155,7 +156,10 @@ impl Connection {
     pub(crate) fn new(parts: Parts, shared: Shared) -> Box<Self> {
         let Parts { session, client, link, served, events: (events, incoming), buffers } = parts;
         let durable = shared.spool.durable();
-        let journal = shared.journal.of_session(session.profile());
+        let mut journal = shared.journal.of_session(session.profile());
+        if let (Some(trace), Link::Own { cancel_key, .. }) = (journal.trace(), &link) {
+            trace.at_server(&served.database().dbname, &cancel_key.server);
+        }
         Box::new(Self {
             session,
             client: Side::new(client, BytesMut::new()),
@@ -299,6 +303,9 @@ impl Connection {
             let took = (self.shared.clock)().0.saturating_sub(now.0);
             self.journal.class().decide.observe_us(u64::try_from(took).unwrap_or(0));
         }
+        if let Some(trace) = self.journal.trace() {
+            trace.turn_ended(now, waits(&self.session, &self.client.inbox, &self.link));
+        }
     }
 
     /// Sends the client what it should still see, and says goodbye to the server.
@@ -325,6 +332,12 @@ impl Connection {
         // A client that reads nothing does not keep the server's connection open.
         let _ = tokio::join!(told, tokio::time::timeout(FAREWELL, parted));
     }
+}
+
+/// What the session waits for.
+fn waits(session: &Session<PolicyGate>, inbox: &BytesMut, link: &Link) -> Waits {
+    let connection = matches!(link, Link::Shared(Sharing { acquiring: Some(_), .. }));
+    Waits { in_line: !inbox.is_empty(), held: session.is_held(), connection }
 }
 
 enum Ready {

@@ -9,6 +9,7 @@ use writ_model::Timestamp;
 
 use crate::metrics::{Class, Metrics};
 use crate::spool::Spool;
+use crate::telemetry::{SessionTrace, Telemetry};
 use std::sync::Arc;
 
 /// The share of the spool that only outcomes and session records may use: each intent leaves room for its outcome.
@@ -20,20 +21,41 @@ pub struct SpoolJournal {
     spool: Spool,
     metrics: Arc<Metrics>,
     class: Class,
+    telemetry: Option<Telemetry>,
+    /// Of a session where spans are made.
+    trace: Option<Box<SessionTrace>>,
 }
 
 impl SpoolJournal {
     /// A journal on `spool`.
     #[must_use]
     pub fn new(spool: Spool, metrics: Arc<Metrics>) -> Self {
-        Self { spool, metrics, class: Class::default() }
+        Self { spool, metrics, class: Class::default(), telemetry: None, trace: None }
+    }
+
+    /// The same, that has spans made of what it records.
+    #[must_use]
+    pub fn traced(self, telemetry: Option<Telemetry>) -> Self {
+        Self { telemetry, ..self }
+    }
+
+    /// Where spans go, if anywhere.
+    #[must_use]
+    pub fn telemetry(&self) -> Option<&Telemetry> {
+        self.telemetry.as_ref()
     }
 
     /// The same for one session, whose statements are counted with its class.
     #[must_use]
     pub fn of_session(&self, profile: &SessionProfile) -> Self {
         let class = self.metrics.class(&profile.database, &profile.principal);
-        Self { class, ..self.clone() }
+        let trace = self.telemetry.as_ref().map(|telemetry| Box::new(telemetry.session(profile)));
+        Self { class, trace, ..self.clone() }
+    }
+
+    /// What is noted of the session, where spans are made.
+    pub fn trace(&mut self) -> Option<&mut SessionTrace> {
+        self.trace.as_deref_mut()
     }
 
     /// What the session's statements are counted in.
@@ -97,6 +119,9 @@ impl Journal for SpoolJournal {
                     _ => &self.class.allowed,
                 };
                 decided.add(1);
+                if let Some(trace) = &mut self.trace {
+                    trace.intent(at, intent);
+                }
                 Ok(seq)
             }
             Err(_full) => {
@@ -108,6 +133,9 @@ impl Journal for SpoolJournal {
 
     fn outcome(&mut self, at: Timestamp, outcome: &OutcomeRef<'_>) {
         self.class.statement.observe_us(outcome.duration_us);
+        if let Some(trace) = &mut self.trace {
+            trace.outcome(at, outcome);
+        }
         if self.spool.append(at, |header, out| encode_outcome(header, outcome, out)).is_err() {
             self.lost();
         }

@@ -30,6 +30,7 @@ pub mod spool;
 pub mod startup;
 pub mod states;
 pub mod stream;
+pub mod telemetry;
 pub mod tls;
 pub mod upstream;
 pub mod workers;

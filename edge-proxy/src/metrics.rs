@@ -194,6 +194,10 @@ pub struct Metrics {
     pub values_screened: Counter,
     /// Records that found no room.
     pub records_lost: Counter,
+    /// Spans that a collector of traces took.
+    pub spans_exported: Counter,
+    /// Spans that found no room, or that no collector took.
+    pub spans_dropped: Counter,
     /// From the first byte to the session, logging in and the database's connection included.
     pub login: Histogram,
     /// What sessions waited for a shared connection.
@@ -259,6 +263,8 @@ impl Metrics {
         let delayed = "Statements that waited for their turn";
         add("statements_delayed", delayed, &self.statements_delayed);
         add("limit_refusals", "What was refused for a limit", &self.limited);
+        add("spans_exported", "Spans that a collector took", &self.spans_exported);
+        add("spans_dropped", "Spans without room or collector", &self.spans_dropped);
         add("decisions", "Statements by what was decided", &self.decisions);
         add("login", "From the first byte to the session", &self.login);
         add("pool_wait", "Waiting for a shared connection", &self.pool_wait);

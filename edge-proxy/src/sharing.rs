@@ -55,6 +55,10 @@ impl Connection {
             }
             sharing.told = Arc::clone(&greeting.parameters);
         }
+        if let Some(trace) = self.journal.trace() {
+            let server = &leased.pooled.cancel_key.server;
+            trace.at_server(&self.served.database().dbname, server);
+        }
         let backend = std::mem::take(&mut leased.pooled.backend);
         self.session.attach(backend, &greeting.names, client_encoding(&greeting.parameters));
         sharing.leased = Some(Box::new(leased));

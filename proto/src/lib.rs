@@ -14,5 +14,11 @@ pub mod v1 {
     tonic::include_proto!("writ.v1");
 }
 
+/// Generated from `otlp/trace.proto`: what is sent to a collector of traces.
+#[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms)]
+pub mod otlp {
+    tonic::include_proto!("opentelemetry.proto.collector.trace.v1");
+}
+
 /// The largest gRPC message either side accepts, in bytes.
 pub const GRPC_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;

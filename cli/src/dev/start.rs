@@ -223,6 +223,8 @@ fn edge_file(dir: &Path, choices: &Choices, join_token: Option<String>) -> EdgeF
         statements_per_second_of_agents: 500,
         buffer_bytes_max: 1024 * 1024 * 1024,
         mask_key_file: None,
+        otlp_endpoint: None,
+        otlp_people: true,
     }
 }
 

@@ -82,8 +82,13 @@ pub(super) async fn start_control_plane(_file: ControlPlaneFile) -> Result<Runni
 #[cfg(feature = "edge")]
 pub(super) async fn start_edge(file: EdgeFile) -> Result<Running> {
     use writ_edge_proxy::app::{Config, Ports, start};
+    use writ_edge_proxy::telemetry::Settings;
     let name = |text: &str| Failure::usage(format!("`{text}` is not a name"));
+    let variable = |name: &str| std::env::var(name).ok();
+    let traces = Settings::read(file.otlp_endpoint, file.otlp_people, variable)
+        .map_err(|problem| Failure::usage(format!("traces: {problem}")))?;
     let config = Config {
+        traces,
         name: file.name.parse().map_err(|_| name(&file.name))?,
         environment: file.environment.parse().map_err(|_| name(&file.environment))?,
         data_dir: file.data_dir,

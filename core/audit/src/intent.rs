@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use writ_model::{ApprovalId, Timestamp};
+use writ_model::{ApprovalId, Epoch, Timestamp};
 
 use crate::codec::{Reader, Wire, put_blob, put_number};
 use crate::encoding::{CLEAR, put_header, tag};
@@ -151,6 +151,10 @@ pub struct IntentRef<'a> {
     pub effect: Effect,
     /// What was decided, for counting: `allow`, `mask`, `hold` or `deny`. In the record the profile says it.
     pub decided: &'static str,
+    /// The epoch that it was decided under, for traces. In the record the profile says it.
+    pub epoch: Epoch,
+    /// The statement's text as the client sent it, for the trace that it names. In the record the profile says it.
+    pub text: &'a [u8],
     /// The approval that was asked for or used.
     pub approval: Option<&'a ApprovalId>,
     /// The Bind message's values.

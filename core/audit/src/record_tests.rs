@@ -112,6 +112,8 @@ fn the_hot_path_writes_the_same_bytes() {
             protocol: intent.protocol,
             effect: intent.effect,
             decided: "allow",
+            epoch: intent.profile.epoch,
+            text: b"",
             approval: intent.approval.as_ref(),
             binds: borrowed,
         };

@@ -17,6 +17,7 @@ pub mod scram;
 pub mod screen;
 pub mod session;
 pub mod startup;
+pub mod trace_context;
 pub mod write;
 
 pub use gate::{Gate, Ruling, SessionNames, Stamp};

@@ -82,6 +82,8 @@ impl<G: Gate> Session<G> {
             protocol: parts.protocol,
             effect: parts.effect,
             decided: ruling.decided(),
+            epoch: ruling.decision.epoch,
+            text: &ruling.text,
             approval: parts.approval,
             binds,
         };
