@@ -24,6 +24,7 @@ import psycopg2
 
 import smoke_guardrails
 import smoke_hostile
+import smoke_logins
 import smoke_pooling
 import smoke_results
 import smoke_startup
@@ -503,6 +504,7 @@ smoke_pooling.add(step, sys.modules[__name__])
 
 smoke_startup.add(step, sys.modules[__name__])
 smoke_hostile.add(step, sys.modules[__name__])
+smoke_logins.add(step, sys.modules[__name__])
 
 
 # ---- bad input -----------------------------------------------------------------------------------------------------

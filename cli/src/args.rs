@@ -297,20 +297,66 @@ pub(crate) enum Identities {
         #[arg(long, conflicts_with = "groups")]
         none: bool,
     },
+    /// Passwords of services
+    Password {
+        #[command(subcommand)]
+        command: Password,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Password {
+    /// Which ones a service has
+    List { id: String },
+    /// Give a service another password, beside the one that it may have; made here, and shown once
+    Set {
+        /// Such as service:billing
+        id: String,
+        /// Take it from standard input instead
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Take one away
+    Remove {
+        id: String,
+        /// As in `writ identities password list`
+        number: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Environments {
-    /// Add an environment
-    Add {
-        name: String,
-        /// How old an edge's configuration may get
-        #[arg(long, value_name = "TIME", value_parser = duration_ms, default_value = "1h")]
-        staleness_max: u64,
-        /// What an edge does past that
-        #[arg(long, default_value = "read-only")]
-        when_stale: Stale,
-    },
+    /// Add an environment, or set all of its rules anew
+    Add(AddEnvironment),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddEnvironment {
+    pub(crate) name: String,
+    /// How old an edge's configuration may get
+    #[arg(long, value_name = "TIME", value_parser = duration_ms, default_value = "1h")]
+    pub(crate) staleness_max: u64,
+    /// What an edge does past that
+    #[arg(long, default_value = "read-only")]
+    pub(crate) when_stale: Stale,
+    /// Certificates of the CAs whose certificates clients may log in with, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Which names in a client's certificate count
+    #[arg(long, default_value = "uri", requires = "client_ca")]
+    pub(crate) client_names: ClientNames,
+    /// Where clients get tokens for OAUTHBEARER
+    #[arg(long, value_name = "URL")]
+    pub(crate) oauth_issuer: Option<String>,
+    /// What they ask for there
+    #[arg(long, default_value = "openid", requires = "oauth_issuer")]
+    pub(crate) oauth_scope: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClientNames {
+    Uri,
+    UriOrCommonName,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

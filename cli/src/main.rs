@@ -87,9 +87,7 @@ async fn run(cli: Cli) -> Result<Answer> {
         Command::Approvals { command } => commands::approvals::run(&settings, command).await,
         Command::Policy { command } => commands::policy::run(&settings, command).await,
         Command::Identities { command } => commands::identities::run(&settings, command).await,
-        Command::Environments { command } => {
-            commands::databases::environments(&settings, command).await
-        }
+        Command::Environments { command } => commands::environments::run(&settings, command).await,
         Command::Databases { command } => commands::databases::run(&settings, command).await,
         Command::Edges { command } => commands::edges::run(&settings, command).await,
         Command::Cluster { command } => commands::cluster::run(&settings, command).await,

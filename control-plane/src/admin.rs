@@ -6,6 +6,7 @@ use openraft::type_config::async_runtime::WatchReceiver;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
+use writ_control_core::password::ServicePassword;
 use writ_control_core::{
     ActorName, Approval, ApprovalStatus, Command, EventHash, GROUP_ADMINS, GROUP_AUDITORS,
     GROUP_DBA, State,
@@ -133,7 +134,11 @@ impl AdminService for Admin {
         request: Request<v1::Command>,
     ) -> Result<Response<v1::SubmitReply>, Status> {
         let caller = self.caller(request.metadata())?;
-        let command = convert::command(request.into_inner())?;
+        let seal = |id: &PrincipalId, salt, keys: &_| {
+            let sealed = self.keys.vault.seal(id, salt, keys, &self.ids.random);
+            sealed.map_err(|_| Status::internal("the keys could not be sealed"))
+        };
+        let command = convert::command(request.into_inner(), &seal)?;
         let outcome = self.leader.submit(caller.name(), command).await.map_err(|e| status(&e))?;
         let count = u64::try_from(outcome.events.len()).unwrap_or(u64::MAX);
         let first_event = if count == 0 { 0 } else { outcome.last.0.saturating_sub(count - 1) };
@@ -288,6 +293,28 @@ impl AdminService for Admin {
         self.member(request.metadata(), &READERS)?;
         let principals = self.leader.state().principals.values().map(Into::into).collect();
         Ok(Response::new(v1::ListIdentitiesReply { principals }))
+    }
+
+    async fn list_passwords(
+        &self,
+        request: Request<v1::ListPasswordsRequest>,
+    ) -> Result<Response<v1::ListPasswordsReply>, Status> {
+        self.member(request.metadata(), &READERS)?;
+        let id: PrincipalId = id("id", &request.into_inner().id)?;
+        let state = self.leader.state();
+        if !state.principals.contains_key(&id) {
+            return Err(unknown("principal", &id, "writ identities list"));
+        }
+        let known = state.passwords.get(&id).filter(|known| !known.list.is_empty());
+        let list = known.map_or(&[][..], |known| known.list.as_slice()).iter();
+        let status = |p: &ServicePassword| v1::PasswordStatus {
+            number: p.number,
+            set_at_micros: p.set_at.0,
+        };
+        Ok(Response::new(v1::ListPasswordsReply {
+            salt: known.map(|known| known.salt.0.to_vec()).unwrap_or_default(),
+            passwords: list.map(status).collect(),
+        }))
     }
 
     async fn show_classification(

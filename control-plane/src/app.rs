@@ -140,7 +140,7 @@ pub fn compiles(files: &[PolicyFile]) -> Result<(), String> {
 /// Makes ids and secrets.
 #[derive(Clone)]
 pub(crate) struct Ids {
-    random: Random,
+    pub(crate) random: Random,
 }
 
 impl Ids {

@@ -5,15 +5,22 @@ use std::str::FromStr;
 
 use tonic::Status;
 use writ_control_core::decide_approval::STATEMENT_TEXT_BYTES_MAX;
+use writ_control_core::password::{Salt, SealedKeys};
 use writ_control_core::{
     Approval, ApprovalRequest, ApprovalStatus, Command, EventEnvelope, NodeKind, RefusalKind,
     TouchedColumn, Vote,
 };
+use writ_model::config::Environment;
 use writ_model::ids::IdError;
-use writ_model::{BindingDigest, ColumnRef, DurationMs, EnvironmentName, Epoch, GroupName};
+use writ_model::password::PasswordKeys;
+use writ_model::{
+    BindingDigest, ColumnRef, DurationMs, EnvironmentName, Epoch, GroupName, PrincipalId,
+};
 use writ_proto::convert::ConvertError;
+use writ_proto::passwords;
 use writ_proto::v1;
 
+use crate::client_ca;
 use crate::leader::SubmitError;
 
 /// The largest integer that a float holds exactly; estimates beyond it are clamped.
@@ -81,7 +88,8 @@ pub(crate) fn status(error: &SubmitError) -> Status {
     }
 }
 
-pub(crate) fn command(wire: v1::Command) -> Result<Command, Status> {
+/// `seal` keeps from everyone what passwords are checked against.
+pub(crate) fn command(wire: v1::Command, seal: Seal<'_>) -> Result<Command, Status> {
     use v1::command::Command as Wire;
     Ok(match some("command", wire.command)? {
         Wire::AddPrincipal(v1::AddPrincipal { principal }) => {
@@ -98,7 +106,12 @@ pub(crate) fn command(wire: v1::Command) -> Result<Command, Status> {
             Command::SetGroups { id: id("id", &text)?, groups }
         }
         Wire::AddEnvironment(v1::AddEnvironment { environment }) => {
-            Command::SetEnvironment { environment: model(some("environment", environment)?)? }
+            let environment: Environment = model(some("environment", environment)?)?;
+            if let Some(certificates) = &environment.logins.certificates {
+                client_ca::check(&certificates.ca_pem)
+                    .map_err(|reason| invalid(format!("the CA for clients: {reason}")))?;
+            }
+            Command::SetEnvironment { environment }
         }
         Wire::AddDatabase(v1::AddDatabase { database }) => {
             Command::SetDatabase { database: model(some("database", database)?)? }
@@ -117,10 +130,27 @@ pub(crate) fn command(wire: v1::Command) -> Result<Command, Status> {
         Wire::RevokeApproval(v1::RevokeApproval { id: text, reason }) => {
             Command::RevokeApproval { id: id("id", &text)?, reason }
         }
+        Wire::SetPassword(wire) => set_password(wire, seal)?,
+        Wire::RemovePassword(v1::RemovePassword { id: text, number }) => {
+            Command::RemovePassword { id: id("id", &text)?, number }
+        }
         Wire::RemoveEdge(v1::RemoveEdge { id: text }) => {
             Command::RemoveNode { name: id("id", &text)? }
         }
     })
+}
+
+/// Seals the keys of a principal's password under a salt.
+pub(crate) type Seal<'a> =
+    &'a dyn Fn(&PrincipalId, Salt, &PasswordKeys) -> Result<SealedKeys, Status>;
+
+fn set_password(wire: v1::SetPassword, seal: Seal<'_>) -> Result<Command, Status> {
+    let v1::SetPassword { id: text, salt, keys } = wire;
+    let id = id("id", &text)?;
+    let salt = Salt(passwords::salt("salt", &salt).map_err(invalid)?);
+    let keys = passwords::keys(some("keys", keys)?).map_err(invalid)?;
+    let keys = seal(&id, salt, &keys)?;
+    Ok(Command::SetPassword { id, salt, keys })
 }
 
 fn override_classification(wire: v1::OverrideClassification) -> Result<Command, Status> {

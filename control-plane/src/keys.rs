@@ -12,6 +12,7 @@ use writ_model::{Secret, Timestamp};
 
 use crate::app::Random;
 use crate::ca::{CaError, CertificateAuthority};
+use crate::vault::Vault;
 
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIRECTORY: u32 = 0o700;
@@ -68,6 +69,8 @@ pub(crate) struct Keys {
     pub(crate) config: SigningKey,
     /// Signs tokens.
     pub(crate) token: SigningKey,
+    /// Seals what passwords are checked against.
+    pub(crate) vault: Vault,
 }
 
 /// Writes a file that only the owner may read, whole or not at all.
@@ -97,23 +100,24 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, KeysError> {
     String::from_utf8(bytes).map_err(|_| KeysError::Damaged(path.to_owned()))
 }
 
-fn signing_key(dir: &Path, purpose: &str, random: &Random) -> Result<SigningKey, KeysError> {
+/// The seed in a file of its own; made where there is none yet.
+fn seed(dir: &Path, purpose: &str, random: &Random) -> Result<[u8; SEED_BYTES], KeysError> {
     let path = dir.join(format!("{purpose}.seed"));
-    let damaged = || KeysError::Damaged(path.clone());
-    let seed = match read(&path)? {
-        Some(text) => {
-            let mut seed = [0; SEED_BYTES];
-            let digits = text.trim_ascii();
-            hex::decode_to_slice(digits, &mut seed).map_err(|_| damaged())?;
-            seed
-        }
+    let mut seed = [0; SEED_BYTES];
+    match read(&path)? {
+        Some(text) => hex::decode_to_slice(text.trim_ascii(), &mut seed)
+            .map_err(|_| KeysError::Damaged(path))?,
         None => {
-            let mut seed = [0; SEED_BYTES];
             random(&mut seed);
             write_private(&path, hex::encode(seed).as_bytes())?;
-            seed
         }
-    };
+    }
+    Ok(seed)
+}
+
+fn signing_key(dir: &Path, purpose: &str, random: &Random) -> Result<SigningKey, KeysError> {
+    let seed = seed(dir, purpose, random)?;
+    let damaged = || KeysError::Damaged(dir.join(format!("{purpose}.seed")));
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| damaged())?;
     let pkcs8 = pair.to_pkcs8().map_err(|_| damaged())?.as_ref().to_vec();
     let digest = Sha256::digest(pair.public_key().as_ref());
@@ -151,6 +155,8 @@ impl Keys {
             ca: CertificateAuthority::load(&certificate, &key, random.clone())?,
             config: signing_key(dir, "config", random)?,
             token: signing_key(dir, "token", random)?,
+            vault: Vault::new(&seed(dir, "vault", random)?)
+                .map_err(|_| KeysError::Damaged(dir.join("vault.seed")))?,
         })
     }
 }

@@ -4,6 +4,7 @@
 mod admin;
 pub mod app;
 pub mod ca;
+mod client_ca;
 mod convert;
 mod edges;
 mod fleet;
@@ -13,4 +14,5 @@ mod push;
 pub mod raft;
 mod server;
 mod ship;
+mod vault;
 mod watching;

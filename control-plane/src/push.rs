@@ -55,7 +55,14 @@ impl Publisher {
         {
             return Arc::clone(known);
         }
-        let config = state.edge_config(environment);
+        let mut config = state.edge_config(environment);
+        if environment.is_some() {
+            let vault = &self.keys.vault;
+            let with = state.passwords.iter().filter(|(_, known)| !known.list.is_empty());
+            config.passwords =
+                with.map(|(id, known)| (id.clone(), vault.passwords(id, known))).collect();
+            config.mock_salts = (!config.passwords.is_empty()).then(|| vault.mock_salts());
+        }
         let resources = resources(&config);
         let name = environment.map(ToString::to_string).unwrap_or_default();
         let signer = &self.keys.config;
@@ -127,6 +134,15 @@ fn resources(config: &EdgeConfig) -> BTreeMap<String, Vec<u8>> {
         let columns = columns.iter().map(Into::into).collect();
         let classification = v1::DatabaseClassification { database: name.to_string(), columns };
         put(format!("classification/{name}"), Kind::Classification(classification));
+    }
+    // Only edges check passwords; a lake has none.
+    for (id, passwords) in &config.passwords {
+        let passwords = writ_proto::passwords::to_wire(id, passwords);
+        put(format!("passwords/{id}"), Kind::Passwords(passwords));
+    }
+    if let Some(secret) = &config.mock_salts {
+        let secret = secret.expose().to_vec();
+        put("mock_salts".to_owned(), Kind::MockSalts(v1::MockSalts { secret }));
     }
     // Only an environment's nodes decide statements; a lake has none.
     if let Some(environment) = &config.environment {

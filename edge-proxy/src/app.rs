@@ -24,6 +24,7 @@ use crate::client::{Door, OPENINGS_MAX};
 use crate::connection::Shared;
 use crate::journal::SpoolJournal;
 use crate::limits::{Limits, LimitsConfig};
+use crate::login::Authenticator;
 use crate::mask_key::{MaskKey, MaskKeyError};
 use crate::metrics::{self, Health, Metrics};
 use crate::sessions::{SessionEvent, Sessions};
@@ -213,7 +214,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     };
     let limits = Arc::new(Limits::new(config.limits));
     let door = Arc::new(Door {
-        tls: crate::startup::acceptor(identity_seen.clone()).map_err(StartError::Tls)?,
+        tls: crate::tls::Listener::new(identity_seen.clone()).map_err(StartError::Tls)?,
+        authenticator: Authenticator::new(clock.clone(), ports.random.clone(), metrics.clone()),
         plaintext: config.plaintext,
         databases: Arc::clone(&databases),
         sessions: Arc::clone(&sessions),

@@ -12,28 +12,32 @@ use tokio_rustls::TlsAcceptor;
 use writ_audit::SessionProfile;
 use writ_audit::record::{ConnectionRefused, SessionClosed, SessionOpened};
 use writ_edge_core::catalog::{NAMES_QUERY, parse_names};
+use writ_edge_core::login::Method;
 use writ_edge_core::policy_gate::{Client, Current, PolicyGate};
+use writ_edge_core::scram;
 use writ_edge_core::startup::{CancelRequest, Startup};
 use writ_edge_core::write::{Message, framed};
 use writ_edge_core::{Gate, Session, SessionNames};
 use writ_model::config::EdgeConfig;
 use writ_model::sqlstate::{self, SqlState};
-use writ_model::{DatabaseName, PrincipalId, Secret, SessionId, Timestamp};
+use writ_model::{DatabaseName, Secret, SessionId, Timestamp};
 
 use crate::connection::{Connection, Link, Parts, Shared, Sharing};
 use crate::limits::{BufferShare, Limit, Limits, Seat};
+use crate::login::{Authenticator, asks_for_certificates};
 use crate::mailbox::mailbox;
 use crate::mask_key::MaskKey;
 use crate::parameters::Asked;
 use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
 use crate::sessions::{Cancelled, Place, Sessions};
 use crate::side::Side;
-use crate::startup::{ClientStream, Opening, ask_password, open, part, turn_away};
+use crate::startup::{ClientStream, Opening, open, part, turn_away};
 use crate::states::{Databases, Served};
+use crate::tls;
 use crate::upstream::{ConnectError, ConnectLimits, Upstream};
 
 /// How long a client may take to say who it is.
-const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the connection of a cancel request is kept for it to reach the database.
 const CANCEL_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -44,7 +48,9 @@ pub const OPENINGS_MAX: usize = 4_096;
 /// What every new client meets.
 pub struct Door {
     /// TLS with the edge's own certificate.
-    pub tls: TlsAcceptor,
+    pub tls: tls::Listener,
+    /// Checks who clients are.
+    pub authenticator: Authenticator,
     /// Whether clients may come without TLS.
     pub plaintext: bool,
     /// The databases behind it.
@@ -92,6 +98,7 @@ struct Admitted {
     profile: SessionProfile,
     room: OwnedSemaphorePermit,
     seat: Seat,
+    method: Method,
 }
 
 /// A session that begins.
@@ -111,12 +118,13 @@ impl Door {
         let Ok(opens) = Arc::clone(&self.openings).try_acquire_owned() else {
             return self.not_a_client(address, "too many connections have not said who they are");
         };
-        let opening = Box::pin(open(tcp, &self.tls));
+        let (acceptor, bound_to) = self.handshake();
+        let opening = Box::pin(async move { open(tcp, &acceptor).await });
         let opening = tokio::time::timeout(STARTUP_TIMEOUT, opening).await;
         drop(opens);
         match opening {
             Ok(Ok(Opening::Session(stream, startup))) => {
-                self.session(stream, startup, address, began).await;
+                self.session(stream, startup, (address, bound_to), began).await;
             }
             Ok(Ok(Opening::Cancel(stream, request))) => {
                 self.cancel(&request, address).await;
@@ -142,6 +150,13 @@ impl Door {
         }
     }
 
+    /// How to shake hands with the next client, and what its login can be bound to then.
+    fn handshake(&self) -> (TlsAcceptor, scram::Link) {
+        let tls = self.tls.current();
+        let asks = asks_for_certificates(self.databases.config().as_deref());
+        (tls.acceptor(asks).clone(), tls.link.clone())
+    }
+
     fn not_a_client(&self, address: SocketAddr, reason: &str) {
         self.shared.metrics.connections_refused.add(1);
         tracing::debug!(%address, reason, "not a PostgreSQL client");
@@ -151,11 +166,11 @@ impl Door {
         self: Arc<Self>,
         stream: ClientStream,
         startup: Startup,
-        address: SocketAddr,
+        from: (SocketAddr, scram::Link),
         began: Instant,
     ) {
         // What a login takes is given back before the session begins: most of its life it is idle.
-        let Some(opened) = Box::pin(self.log_in(stream, startup, address, began)).await else {
+        let Some(opened) = Box::pin(self.log_in(stream, startup, from, began)).await else {
             return;
         };
         let Opened { connection, session, at, place, room: _room } = opened;
@@ -179,17 +194,18 @@ impl Door {
         &self,
         mut stream: ClientStream,
         startup: Startup,
-        address: SocketAddr,
+        (address, bound_to): (SocketAddr, scram::Link),
         began: Instant,
     ) -> Option<Opened> {
-        let admitted = match self.admit(&mut stream, &startup, address).await {
+        let admitted = match self.admit(&mut stream, &startup, address, &bound_to).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 self.turn_away(&mut stream, &startup, address, refused).await;
                 return None;
             }
         };
-        let Admitted { gate, served, link, greeting: greeted, profile, room, seat } = admitted;
+        let Admitted { gate, served, link, greeting: greeted, profile, room, seat, method } =
+            admitted;
         let (events, incoming) = mailbox();
         let mut key = vec![0; startup.cancel_key_bytes()];
         (self.random)(&mut key);
@@ -203,7 +219,7 @@ impl Door {
         }
         let at = (self.shared.clock)();
         let epoch = gate.state().config.epoch;
-        let authentication = "token".to_owned();
+        let authentication = method.as_str().to_owned();
         self.shared
             .journal
             .opened(at, SessionOpened { session: profile.clone(), authentication, tls, epoch });
@@ -251,6 +267,7 @@ impl Door {
         stream: &mut ClientStream,
         startup: &Startup,
         address: SocketAddr,
+        bound_to: &scram::Link,
     ) -> Result<Admitted, Refused> {
         if !stream.is_tls() && !self.plaintext {
             return Err(Refused::new(
@@ -269,7 +286,11 @@ impl Door {
             )
         })?;
         let config = self.databases.config().ok_or_else(no_configuration)?;
-        let principal = self.authenticate(stream, startup, &config).await?;
+        let proven = self
+            .authenticator
+            .authenticate(stream, startup, &config, (address.ip(), bound_to))
+            .await?;
+        let (principal, method) = (proven.principal().clone(), proven.method());
         let seat = self.limits.enter(&principal).map_err(|(limit, refused)| {
             self.shared.metrics.limited(limit);
             refused
@@ -309,37 +330,7 @@ impl Door {
             environment: served.database().environment.clone(),
             database_role,
         };
-        Ok(Admitted { gate, served, link, greeting, profile, room, seat })
-    }
-
-    async fn authenticate(
-        &self,
-        stream: &mut ClientStream,
-        startup: &Startup,
-        config: &EdgeConfig,
-    ) -> Result<PrincipalId, Refused> {
-        let user = startup.get("user").unwrap_or_default();
-        let password = tokio::time::timeout(STARTUP_TIMEOUT, ask_password(stream)).await;
-        let Ok(Ok(Some(token))) = password else {
-            return Err(Refused::new(
-                sqlstate::BAD_PASSWORD,
-                "no token came as the password",
-                "put a token from `writ login` into PGPASSWORD or the URL",
-            ));
-        };
-        let now = (self.shared.clock)();
-        let verified = writ_proto::token::verify(&token, &config.token_keys, now).map_err(|e| {
-            Refused::new(sqlstate::BAD_PASSWORD, e.to_string(), "then connect again")
-        })?;
-        let principal = verified.principal();
-        if user != principal.name() && user != principal.to_string() {
-            return Err(Refused::new(
-                sqlstate::AUTHENTICATION,
-                format!("the token is {principal}'s, not {user:?}'s"),
-                format!("connect with user={}", principal.name()),
-            ));
-        }
-        Ok(principal.clone())
+        Ok(Admitted { gate, served, link, greeting, profile, room, seat, method })
     }
 
     fn find(&self, startup: &Startup, config: &EdgeConfig) -> Result<Arc<Served>, Refused> {

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod approvals;
+mod certificates;
 pub mod classify;
 pub mod client;
 pub mod connection;
@@ -10,6 +11,7 @@ pub mod database;
 pub mod journal;
 mod limited;
 pub mod limits;
+pub mod login;
 pub mod mailbox;
 pub mod mask_key;
 pub mod metrics;
@@ -24,5 +26,6 @@ pub mod spool;
 pub mod startup;
 pub mod states;
 pub mod stream;
+pub mod tls;
 pub mod upstream;
 pub mod workers;

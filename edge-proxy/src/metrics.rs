@@ -182,6 +182,10 @@ pub struct Metrics {
     pub sessions_opened: Counter,
     /// Clients turned away.
     pub connections_refused: Counter,
+    /// Passwords and tokens that were not right.
+    pub logins_failed: Counter,
+    /// Logins that were not looked at, because too many failed before.
+    pub logins_limited: Counter,
     /// Statements with an intent record.
     pub statements: Counter,
     /// Statements refused because they could not be recorded.
@@ -243,6 +247,9 @@ impl Metrics {
         add("pool_timeouts", "Sessions that got none in time", &self.pool_timeouts);
         add("sessions_opened", "Sessions opened", &self.sessions_opened);
         add("connections_refused", "Clients turned away", &self.connections_refused);
+        add("logins_failed", "Passwords and tokens that were not right", &self.logins_failed);
+        let limited = "Logins not looked at, because too many failed before";
+        add("logins_limited", limited, &self.logins_limited);
         add("statements", "Statements recorded", &self.statements);
         let unrecorded = "Statements refused because they could not be recorded";
         add("statements_unrecorded", unrecorded, &self.statements_unrecorded);

@@ -1,7 +1,6 @@
 //! The first bytes of a client: reads and answers what `writ_edge_core::startup` decides; and TLS with clients.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -10,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use writ_edge_core::startup::{
-    ALPN, CancelRequest, ENCRYPTION_DECLINED, Next, Preamble, Startup, TLS_ACCEPTED, is_alpn_ours,
+    CancelRequest, ENCRYPTION_DECLINED, Next, Preamble, Startup, TLS_ACCEPTED, is_alpn_ours,
     is_direct_tls,
 };
 use writ_edge_core::write::Message;
@@ -20,8 +19,6 @@ use crate::stream::MaybeTls;
 #[cfg(test)]
 mod tests;
 
-/// The largest answer to a request for a password, in bytes.
-const PASSWORD_BYTES_MAX: usize = 8 * 1024;
 /// How much of what a client that is turned away still sends is read, in bytes.
 const LEFTOVER_BYTES_MAX: u64 = 64 * 1024;
 /// How long it has to send that, and to close.
@@ -130,90 +127,4 @@ pub async fn turn_away(stream: &mut ClientStream, message: &Message) -> io::Resu
 pub async fn part(mut stream: ClientStream) {
     // Whether the client is still there to hear it does not matter any more.
     let _ = tokio::time::timeout(LEFTOVER_WAIT, stream.shutdown()).await;
-}
-
-/// Asks for the token as a password. `None`: the client sent something else.
-pub async fn ask_password(stream: &mut ClientStream) -> io::Result<Option<String>> {
-    stream.write_all(b"R\0\0\0\x08\0\0\0\x03").await?;
-    stream.flush().await?;
-    let tag = stream.read_u8().await?;
-    let length = stream.read_i32().await?;
-    let length = match usize::try_from(length) {
-        Ok(length) if tag == b'p' && (5..=PASSWORD_BYTES_MAX).contains(&length) => length - 4,
-        _ => return Ok(None),
-    };
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    if body.pop() != Some(0) {
-        return Ok(None);
-    }
-    Ok(String::from_utf8(body).ok())
-}
-
-/// A TLS acceptor whose certificate is looked up for each connection, so that a renewed one is used at once.
-pub fn acceptor(
-    identity: tokio::sync::watch::Receiver<Arc<writ_proto::node::NodeIdentity>>,
-) -> Result<TlsAcceptor, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let resolver = Arc::new(Resolver { identity, current: arc_swap::ArcSwapOption::empty() });
-    resolver.key()?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-struct Resolver {
-    identity: tokio::sync::watch::Receiver<Arc<writ_proto::node::NodeIdentity>>,
-    current: arc_swap::ArcSwapOption<(
-        Arc<writ_proto::node::NodeIdentity>,
-        Arc<rustls::sign::CertifiedKey>,
-    )>,
-}
-
-impl std::fmt::Debug for Resolver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Resolver")
-    }
-}
-
-impl Resolver {
-    fn key(&self) -> Result<Arc<rustls::sign::CertifiedKey>, String> {
-        let identity = Arc::clone(&self.identity.borrow());
-        if let Some(current) = self.current.load_full()
-            && Arc::ptr_eq(&current.0, &identity)
-        {
-            return Ok(Arc::clone(&current.1));
-        }
-        let key = Arc::new(certified(&identity)?);
-        self.current.store(Some(Arc::new((identity, Arc::clone(&key)))));
-        Ok(key)
-    }
-}
-
-impl rustls::server::ResolvesServerCert for Resolver {
-    fn resolve(
-        &self,
-        _hello: rustls::server::ClientHello<'_>,
-    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
-        self.key().inspect_err(|reason| tracing::error!(%reason, "no server certificate")).ok()
-    }
-}
-
-fn certified(
-    identity: &writ_proto::node::NodeIdentity,
-) -> Result<rustls::sign::CertifiedKey, String> {
-    use rustls_pki_types::pem::PemObject;
-    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-    let chain = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| e.to_string())?;
-    let key =
-        PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(|e| e.to_string())?;
-    let key =
-        rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| e.to_string())?;
-    Ok(rustls::sign::CertifiedKey::new(chain, key))
 }

@@ -8,6 +8,7 @@ use writ_model::config::{
 };
 use writ_model::ids::IdError;
 use writ_model::label::Label;
+use writ_model::login::Logins;
 use writ_model::server::SessionAttrs;
 use writ_model::{ColumnRef, DurationMs, Principal, Tag};
 
@@ -272,10 +273,11 @@ impl From<&ColumnClassification> for v1::ColumnClassification {
 impl TryFrom<v1::Environment> for Environment {
     type Error = ConvertError;
     fn try_from(wire: v1::Environment) -> Result<Self, ConvertError> {
-        let v1::Environment { name, staleness_max_ms, when_stale } = wire;
+        let v1::Environment { name, staleness_max_ms, when_stale, logins } = wire;
         Ok(Self {
             name: id("environment.name", &name)?,
             staleness_max: DurationMs(staleness_max_ms),
+            logins: logins.unwrap_or_default().try_into()?,
             when_stale: match v1::WhenStale::try_from(when_stale) {
                 Ok(v1::WhenStale::Refuse) => WhenStale::Refuse,
                 Ok(v1::WhenStale::ReadOnly) => WhenStale::ReadOnly,
@@ -293,10 +295,11 @@ impl TryFrom<v1::Environment> for Environment {
 
 impl From<&Environment> for v1::Environment {
     fn from(model: &Environment) -> Self {
-        let Environment { name, staleness_max, when_stale } = model;
+        let Environment { name, staleness_max, when_stale, logins } = model;
         Self {
             name: name.to_string(),
             staleness_max_ms: staleness_max.0,
+            logins: (*logins != Logins::default()).then(|| logins.into()),
             when_stale: match when_stale {
                 WhenStale::Refuse => v1::WhenStale::Refuse,
                 WhenStale::ReadOnly => v1::WhenStale::ReadOnly,

@@ -2,7 +2,9 @@
 //! closed, the configuration store that edges and lakes keep, and tokens.
 
 pub mod convert;
+pub mod logins;
 pub mod node;
+pub mod passwords;
 pub mod store;
 pub mod token;
 

@@ -245,6 +245,13 @@ fn add(config: &mut EdgeConfig, resource: v1::Resource) -> Result<(), ConvertErr
         }
         Kind::Environment(wire) => config.environment = Some(wire.try_into()?),
         Kind::TokenKey(wire) => config.token_keys.push(wire.into()),
+        Kind::Passwords(wire) => {
+            let (principal, passwords) = crate::passwords::from_wire(wire)?;
+            config.passwords.insert(principal, passwords);
+        }
+        Kind::MockSalts(v1::MockSalts { secret }) => {
+            config.mock_salts = Some(crate::passwords::key("mock_salts.secret", &secret)?);
+        }
     }
     Ok(())
 }

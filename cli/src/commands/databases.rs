@@ -1,4 +1,4 @@
-//! `writ databases` and `writ environments`: targets, their classification, and where they live.
+//! `writ databases`: targets and their classification.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use writ_proto::v1;
 use writ_proto::v1::command::Command;
 
-use crate::args::{AddDatabase, Databases, Environments, Pooling, Stale, Tls};
+use crate::args::{AddDatabase, Databases, Pooling, Tls};
 use crate::client;
 use crate::failure::{Answer, Failure, Result};
 use crate::output::{rows, sentence};
@@ -22,26 +22,6 @@ pub(crate) fn done(settings: &Settings, what: &str, reply: v1::SubmitReply) -> R
     };
     sentence(settings.format, &text, &value);
     Ok(Answer::Done)
-}
-
-/// Runs `writ environments …`.
-pub(crate) async fn environments(settings: &Settings, command: Environments) -> Result<Answer> {
-    let Environments::Add { name, staleness_max, when_stale } = command;
-    let what = format!("environment {name} is added");
-    let environment = environment(name, staleness_max, when_stale);
-    let mut admin = client::connect(settings).await?;
-    done(settings, &what, client::submit(&mut admin, environment).await?)
-}
-
-/// The command that adds an environment.
-pub(crate) fn environment(name: String, staleness_max_ms: u64, when_stale: Stale) -> Command {
-    let when_stale = match when_stale {
-        Stale::Refuse => v1::WhenStale::Refuse,
-        Stale::ReadOnly => v1::WhenStale::ReadOnly,
-        Stale::GoOn => v1::WhenStale::GoOn,
-    };
-    let environment = v1::Environment { name, staleness_max_ms, when_stale: when_stale.into() };
-    Command::AddEnvironment(v1::AddEnvironment { environment: Some(environment) })
 }
 
 /// Runs `writ databases …`.

@@ -11,6 +11,7 @@ use crate::output::rows;
 use crate::settings::Settings;
 
 use super::databases::done;
+use super::passwords;
 
 /// Runs one of them.
 pub(crate) async fn run(settings: &Settings, command: Identities) -> Result<Answer> {
@@ -51,6 +52,7 @@ pub(crate) async fn run(settings: &Settings, command: Identities) -> Result<Answ
         Identities::Groups { id, groups, none: _ } => {
             (format!("{id} has new groups"), Command::SetGroups(v1::SetGroups { id, groups }))
         }
+        Identities::Password { command } => return passwords::run(settings, command).await,
     };
     done(settings, &what, client::submit(&mut admin, command).await?)
 }

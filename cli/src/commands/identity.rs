@@ -90,7 +90,7 @@ pub(crate) fn connect(settings: &Settings, connect: &Connect) -> Result<Answer> 
     let error = std::process::Command::new("psql")
         .env("PGHOST", host)
         .env("PGPORT", port)
-        .env("PGUSER", settings.token_subject()?)
+        .env("PGUSER", name(&settings.token_subject()?))
         .env("PGDATABASE", &connect.database)
         .env("PGPASSWORD", settings.token()?)
         .env("PGSSLMODE", "verify-full")
@@ -98,6 +98,11 @@ pub(crate) fn connect(settings: &Settings, connect: &Connect) -> Result<Answer> 
         .args(&connect.psql)
         .exec();
     Err(Failure::no(format!("psql cannot be run: {error}; install it (Debian: postgresql-client)")))
+}
+
+/// A principal's name without its kind: so it is asked for its token.
+fn name(principal: &str) -> &str {
+    principal.split_once(':').map_or(principal, |(_, name)| name)
 }
 
 /// Issues a token and prints it alone on its line, so that it can be captured.

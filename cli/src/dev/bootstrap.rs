@@ -11,7 +11,7 @@ use super::files::Choices;
 use super::postgres::Postgres;
 use crate::args::Stale;
 use crate::client::{Admin, submit};
-use crate::commands::databases::environment;
+use crate::commands::environments::environment;
 use crate::failure::{Failure, Result};
 use crate::lake_client::Target;
 use crate::settings::write_private;
@@ -61,8 +61,9 @@ pub(super) async fn run(admin: &mut Admin, dir: &Path, choices: &Choices) -> Res
     let name = database.name.clone();
     let known = admin.list_databases(v1::Empty {}).await?.into_inner().databases;
     if known.iter().all(|d| d.environment != ENVIRONMENT) {
-        ensure(admin, environment(ENVIRONMENT.to_owned(), STALENESS_MAX_MS, Stale::ReadOnly))
-            .await?;
+        let logins = v1::Logins::default();
+        let name = ENVIRONMENT.to_owned();
+        ensure(admin, environment(name, STALENESS_MAX_MS, Stale::ReadOnly, logins)).await?;
     }
     let people = admin.list_identities(v1::Empty {}).await?.into_inner().principals;
     for sample in &SAMPLES {

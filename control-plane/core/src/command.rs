@@ -10,6 +10,7 @@ use writ_model::{
 
 use crate::approval::ApprovalRequest;
 use crate::event::{ActorName, EventHash, NodeKind};
+use crate::password::{Salt, SealedKeys};
 
 /// A command with who asks and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,16 @@ pub enum Command {
     SetGroups {
         id: PrincipalId,
         groups: BTreeSet<GroupName>,
+    },
+    /// `keys` are sealed: nobody reads them in the log.
+    SetPassword {
+        id: PrincipalId,
+        salt: Salt,
+        keys: SealedKeys,
+    },
+    RemovePassword {
+        id: PrincipalId,
+        number: u32,
     },
     SetEnvironment {
         environment: Environment,

@@ -7,7 +7,7 @@ use crate::command::{Command, Submission};
 use crate::event::{ActorName, ChainError, Event, EventEnvelope, EventHash};
 use crate::refusal::Refusal;
 use crate::state::{Node, State};
-use crate::{GROUP_ADMINS, decide_approval, decide_fleet, decide_identity};
+use crate::{GROUP_ADMINS, decide_approval, decide_fleet, decide_identity, password};
 
 /// The largest policy set, in bytes of text.
 pub const POLICY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -46,6 +46,14 @@ pub fn decide(
         Command::SetGroups { id, groups } => {
             needs(state, actor, &[GROUP_ADMINS])?;
             decide_identity::set_groups(state, id, groups)
+        }
+        Command::SetPassword { id, salt, keys } => {
+            needs(state, actor, &[GROUP_ADMINS])?;
+            password::set(state, id, *salt, keys)
+        }
+        Command::RemovePassword { id, number } => {
+            needs(state, actor, &[GROUP_ADMINS])?;
+            password::remove(state, id, *number)
         }
         Command::ApplyPolicies { files } => {
             needs(state, actor, &[GROUP_ADMINS])?;

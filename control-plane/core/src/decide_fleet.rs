@@ -12,7 +12,7 @@ use crate::decide::{needs, needs_node, short};
 use crate::event::{Event, EventHash, NodeKind};
 use crate::refusal::Refusal;
 use crate::state::State;
-use crate::{GROUP_ADMINS, GROUP_DBA};
+use crate::{GROUP_ADMINS, GROUP_DBA, decide_logins};
 
 /// The most columns that are classified in one database.
 pub const CLASSIFIED_COLUMNS_MAX: usize = 200_000;
@@ -52,6 +52,7 @@ pub(crate) fn decide(state: &State, submission: &Submission) -> Result<Vec<Event
 fn administer(state: &State, command: &Command, at: Timestamp) -> Result<Vec<Event>, Refusal> {
     match command {
         Command::SetEnvironment { environment } => {
+            decide_logins::check(&environment.logins)?;
             if state.environments.get(&environment.name) == Some(environment) {
                 return Ok(Vec::new());
             }

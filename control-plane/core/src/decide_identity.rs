@@ -143,7 +143,7 @@ fn keeps_an_admin(state: &State, leaving: &PrincipalId) -> Result<(), Refusal> {
     Err(Refusal::Conflict(format!("{leaving} is the last of {GROUP_ADMINS}; add another first")))
 }
 
-fn principal<'s>(state: &'s State, id: &PrincipalId) -> Result<&'s Principal, Refusal> {
+pub(crate) fn principal<'s>(state: &'s State, id: &PrincipalId) -> Result<&'s Principal, Refusal> {
     state.principals.get(id).ok_or_else(|| unknown_principal(id))
 }
 

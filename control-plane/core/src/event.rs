@@ -12,6 +12,7 @@ use writ_model::{
 };
 
 use crate::approval::{ApprovalRequest, Vote};
+use crate::password::{Salt, SealedKeys};
 
 /// Who caused an event: a principal, `edge:NAME`, `lake:NAME` or `system`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +78,17 @@ pub enum Event {
     PrincipalGroupsSet {
         id: PrincipalId,
         groups: BTreeSet<GroupName>,
+    },
+    /// Another password of a service, beside the one that it may have.
+    PasswordSet {
+        id: PrincipalId,
+        number: u32,
+        salt: Salt,
+        keys: SealedKeys,
+    },
+    PasswordRemoved {
+        id: PrincipalId,
+        number: u32,
     },
     GroupAdded {
         name: GroupName,
@@ -173,6 +185,8 @@ impl Event {
             | Self::PrincipalDisabled { .. }
             | Self::PrincipalEnabled { .. }
             | Self::PrincipalGroupsSet { .. }
+            | Self::PasswordSet { .. }
+            | Self::PasswordRemoved { .. }
             | Self::GroupAdded { .. }
             | Self::EnvironmentSet { .. }
             | Self::DatabaseSet { .. }

@@ -7,7 +7,9 @@ pub mod decide;
 pub mod decide_approval;
 pub mod decide_fleet;
 pub mod decide_identity;
+pub mod decide_logins;
 pub mod event;
+pub mod password;
 pub mod refusal;
 pub mod state;
 

@@ -13,6 +13,7 @@ use writ_model::{
 
 use crate::approval::{Approval, ApprovalStatus};
 use crate::event::{ChainError, Event, EventEnvelope, EventHash, NodeKind};
+use crate::password::{self, ServicePasswords};
 
 /// How many ended approvals are kept for listing; older ones are only in the log.
 pub const ENDED_APPROVALS_KEPT_MAX: usize = 1_000;
@@ -74,6 +75,9 @@ pub struct State {
     pub epoch: Epoch,
     /// Users, services and agents.
     pub principals: BTreeMap<PrincipalId, Principal>,
+    /// What the passwords of services are checked against.
+    #[serde(default)]
+    pub passwords: BTreeMap<PrincipalId, ServicePasswords>,
     /// All groups.
     pub groups: BTreeSet<GroupName>,
     /// All environments.
@@ -175,6 +179,9 @@ pub fn evolve(state: &mut State, envelope: &EventEnvelope) {
             if let Some(principal) = state.principals.get_mut(id) {
                 principal.groups.clone_from(groups);
             }
+        }
+        Event::PasswordSet { .. } | Event::PasswordRemoved { .. } => {
+            password::evolve(&mut state.passwords, &envelope.event, envelope.at);
         }
         Event::GroupAdded { name } => {
             state.groups.insert(name.clone());

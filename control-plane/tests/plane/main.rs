@@ -4,6 +4,7 @@ mod approvals;
 mod doors;
 mod follow;
 mod lasting;
+mod passwords;
 mod people;
 mod shipping;
 mod world;

@@ -113,6 +113,7 @@ impl World {
             name: "prod".into(),
             staleness_max_ms: 60_000,
             when_stale: v1::WhenStale::Refuse.into(),
+            logins: None,
         };
         let environment = Some(environment);
         self.run(Command::AddEnvironment(v1::AddEnvironment { environment })).await;

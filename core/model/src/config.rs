@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ColumnRef, DatabaseName, EnvironmentName, Epoch, GroupName, PrincipalId, Tag};
 use crate::label::Label;
+use crate::login::Logins;
+use crate::password::{KEY_BYTES, Passwords};
 use crate::principal::{Actor, DELEGATION_DEPTH_MAX, Principal};
+use crate::secret::Secret;
 use crate::server::SessionAttrs;
 use crate::time::DurationMs;
 
@@ -143,6 +146,9 @@ pub struct Environment {
     pub staleness_max: DurationMs,
     /// What happens then.
     pub when_stale: WhenStale,
+    /// How clients may prove who they are, besides tokens and passwords.
+    #[serde(default)]
+    pub logins: Logins,
 }
 
 /// A public key that verifies tokens.
@@ -155,7 +161,7 @@ pub struct TokenKey {
 }
 
 /// Everything that one environment's edges decide with.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EdgeConfig {
     /// The epoch of this set.
     pub epoch: Epoch,
@@ -173,6 +179,11 @@ pub struct EdgeConfig {
     pub policies: Vec<PolicyFile>,
     /// Keys that verify tokens.
     pub token_keys: Vec<TokenKey>,
+    /// What the passwords of services are checked against.
+    pub passwords: BTreeMap<PrincipalId, Passwords>,
+    /// What salts are made up from for those who have no password: the same on every edge, or two edges would tell who
+    /// has one. `None` where nobody has.
+    pub mock_salts: Option<Secret<[u8; KEY_BYTES]>>,
 }
 
 /// Why a principal cannot act.

@@ -2,10 +2,14 @@
 //! any byte of a statement goes on (E1), lets the server itself raise refusals (E4), and writes the record of every
 //! statement (E6).
 
+pub mod attempts;
 pub mod catalog;
+pub mod certificate;
 pub mod frame;
 pub mod gate;
 pub mod ledger;
+pub mod login;
+pub mod oauthbearer;
 pub mod outbox;
 pub mod policy_gate;
 pub mod rate;

@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::digest::CtOutput;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
+use writ_model::Secret;
+use writ_model::password::{ITERATIONS, KEY_BYTES, PASSWORDS_MAX, Passwords, SALT_BYTES};
 use writ_model::sqlstate::{self, SqlState};
 
 use crate::write::Message;
@@ -21,13 +23,6 @@ pub const SCRAM_PLUS: &str = "SCRAM-SHA-256-PLUS";
 pub const MESSAGE_BYTES_MAX: usize = 1_024;
 /// How many random bytes the edge adds to the nonce.
 pub const NONCE_BYTES: usize = 18;
-/// How long salts are, in bytes. All are: another length would tell who exists.
-pub const SALT_BYTES: usize = 16;
-/// How often the hash is iterated. By all, for the same reason.
-pub const ITERATIONS: u32 = 4_096;
-
-/// The length of keys and proofs, in bytes.
-const KEY_BYTES: usize = 32;
 /// The one type of channel binding that PostgreSQL has.
 const END_POINT: &str = "tls-server-end-point";
 /// What a made-up salt is derived for: nothing else may be derived for the same.
@@ -35,14 +30,19 @@ const MOCK_SALT: &[u8] = b"writ scram mock salt\0";
 
 type Key = [u8; KEY_BYTES];
 
+/// The keys of one password.
+#[derive(Clone, Copy)]
+struct Keys {
+    stored_key: Key,
+    server_key: Key,
+}
+
 /// What proves that somebody knows a password, without being it.
 #[derive(Clone)]
 pub struct Verifier {
     salt: [u8; SALT_BYTES],
-    stored_key: Key,
-    server_key: Key,
-    /// Nobody's: no proof is right.
-    mock: bool,
+    /// `None`: nobody's, and no proof is right.
+    keys: [Option<Keys>; PASSWORDS_MAX],
 }
 
 impl std::fmt::Debug for Verifier {
@@ -52,33 +52,40 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Reads one as PostgreSQL keeps it: `SCRAM-SHA-256$4096:salt$StoredKey:ServerKey`, salt and keys in base64. `None`
-    /// where it is not that, or has another number of iterations or length of salt than all have here.
+    /// One for somebody's passwords: any of them is right.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix(SCRAM)?.strip_prefix('$')?;
-        let (salting, keys) = rest.split_once('$')?;
-        let (iterations, salt) = salting.split_once(':')?;
-        let (stored_key, server_key) = keys.split_once(':')?;
-        if iterations.parse() != Ok(ITERATIONS) {
-            return None;
-        }
-        let mock = false;
-        Some(Self {
-            salt: decode(salt)?,
-            stored_key: decode(stored_key)?,
-            server_key: decode(server_key)?,
-            mock,
-        })
+    pub fn of(passwords: &Passwords) -> Self {
+        let mut keys = [None; PASSWORDS_MAX];
+        keys.iter_mut().zip(&passwords.keys).for_each(|(to, from)| {
+            let (stored_key, server_key) = (*from.stored_key.expose(), *from.server_key.expose());
+            *to = Some(Keys { stored_key, server_key });
+        });
+        Self { salt: passwords.salt, keys }
     }
 
-    /// One for a `user` that does not exist, or has none: always the same from the edge's `secret`, and always wrong.
+    /// One for a `user` that does not exist, or has none: always the same from the `secret`, and always wrong.
     #[must_use]
-    pub fn mock(secret: &Key, user: &str) -> Self {
-        let derived = hmac(secret, &[MOCK_SALT, user.as_bytes()]);
+    pub fn mock(secret: &Secret<Key>, user: &str) -> Self {
+        let derived = hmac(secret.expose(), &[MOCK_SALT, user.as_bytes()]);
         let mut salt = [0; SALT_BYTES];
         salt.iter_mut().zip(derived).for_each(|(to, from)| *to = from);
-        Self { salt, stored_key: [0; KEY_BYTES], server_key: [0; KEY_BYTES], mock: true }
+        Self { salt, keys: [None; PASSWORDS_MAX] }
+    }
+
+    /// The server's key of the password that somebody proved to know. The same is done for each password that there is
+    /// and that there could be: how long it takes tells nothing.
+    fn server_key(&self, proof: &Key, said: &[&[u8]]) -> Option<Key> {
+        let mut proven = None;
+        for keys in &self.keys {
+            let stored_key = keys.map_or([0; KEY_BYTES], |keys| keys.stored_key);
+            let mut client_key = *proof;
+            client_key.iter_mut().zip(hmac(&stored_key, said)).for_each(|(key, s)| *key ^= s);
+            let known = is_equal(&Sha256::digest(client_key), &stored_key);
+            if let Some(keys) = keys.filter(|_| known) {
+                proven = Some(keys.server_key);
+            }
+        }
+        proven
     }
 }
 
@@ -217,17 +224,11 @@ impl AwaitsFinal {
             ));
         }
         let said = [self.so_far.as_bytes(), b",", unproven.as_bytes()];
-        let Verifier { stored_key, server_key, mock, .. } = &self.verifier;
-        let signature = hmac(stored_key, &said);
-        let mut client_key = proof;
-        client_key.iter_mut().zip(signature).for_each(|(key, s)| *key ^= s);
-        // The same is done for those who do not exist, and takes as long.
-        let known = is_equal(&Sha256::digest(client_key), stored_key);
-        if !known || *mock {
+        let Some(server_key) = self.verifier.server_key(&proof, &said) else {
             let text = format!("password authentication failed for user \"{user}\"");
             return Err(refusal(sqlstate::BAD_PASSWORD, text, ""));
-        }
-        Ok(Proven(format!("v={}", STANDARD.encode(hmac(server_key, &said)))))
+        };
+        Ok(Proven(format!("v={}", STANDARD.encode(hmac(&server_key, &said)))))
     }
 }
 

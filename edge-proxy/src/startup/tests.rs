@@ -1,6 +1,7 @@
 //! The start of connections over real TCP and real TLS, and beside a real server.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -15,6 +16,7 @@ use writ_model::Timestamp;
 use writ_proto::node::NodeIdentity;
 
 use super::*;
+use crate::tls::Listener;
 use crate::upstream::testing::Postgres;
 
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -44,7 +46,8 @@ impl Edge {
             config_key_id: String::new(),
             config_key: Vec::new(),
         }));
-        let acceptor = acceptor(identity).expect("an acceptor");
+        let acceptor =
+            Listener::new(identity).expect("a listener").current().acceptor(false).clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let opened = tokio::spawn(async move {

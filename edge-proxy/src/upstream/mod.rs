@@ -13,6 +13,8 @@ pub(crate) mod testing;
 mod tests;
 mod tls;
 
+pub(crate) use tls::end_point;
+
 use std::fmt;
 use std::time::Duration;
 

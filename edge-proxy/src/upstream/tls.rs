@@ -112,11 +112,15 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// `tls-server-end-point` (RFC 5929): the certificate's hash under its own signature's algorithm, SHA-256 in place of
-/// MD5 and SHA-1. `None` where that algorithm names no single hash.
+/// What a login at the server can be bound to.
 pub(super) fn server_end_point(stream: &TlsStream<TcpStream>) -> Option<Vec<u8>> {
     let (_, session) = stream.get_ref();
-    let certificate = session.peer_certificates()?.first()?;
+    end_point(session.peer_certificates()?.first()?)
+}
+
+/// `tls-server-end-point` (RFC 5929): the certificate's hash under its own signature's algorithm, SHA-256 in place of
+/// MD5 and SHA-1. `None` where that algorithm names no single hash.
+pub(crate) fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     // md5, sha1 and sha256 with RSA or ECDSA; then sha384; then sha512.
     match parsed.signature_algorithm.algorithm.to_id_string().as_str() {

@@ -5,4 +5,5 @@ mod approvals;
 mod fleet;
 mod identities;
 mod log;
+mod passwords;
 mod world;

@@ -152,6 +152,7 @@ pub(crate) fn environment(name: &str) -> Environment {
         name: name.parse().expect("id"),
         staleness_max: DurationMs(60_000),
         when_stale: WhenStale::Refuse,
+        logins: writ_model::login::Logins::default(),
     }
 }
 

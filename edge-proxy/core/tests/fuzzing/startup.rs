@@ -2,6 +2,7 @@
 
 use writ_edge_core::scram::{AwaitsFirst, Link, NONCE_BYTES, SCRAM, SCRAM_PLUS, Verifier};
 use writ_edge_core::startup::{CANCEL_KEY_BYTES, Next, Preamble, STARTUP_BYTES_MAX, Version};
+use writ_model::Secret;
 
 use super::choices::Choices;
 
@@ -127,7 +128,8 @@ fn ends(packet: &[u8], next: &Next) {
 fn proofs(choices: &mut Choices<'_>) {
     let link = if choices.flag() { Link::EndPoint(vec![7; 32]) } else { Link::Unbound };
     let mechanism = choices.one_of(&[SCRAM, SCRAM_PLUS, "OAUTHBEARER"]);
-    let awaits = AwaitsFirst::new(Verifier::mock(&[1; 32], "dana"), link, &[2; NONCE_BYTES]);
+    let awaits =
+        AwaitsFirst::new(Verifier::mock(&Secret::new([1; 32]), "dana"), link, &[2; NONCE_BYTES]);
     let header =
         choices.one_of(&["n,,", "y,,", "p=tls-server-end-point,,", "p=tls-unique,,", "n,a=x,", ""]);
     let start = choices.one_of(&["n=,r=", "n=dana,r=", "m=1,n=,r=", ""]);

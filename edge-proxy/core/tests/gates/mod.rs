@@ -137,6 +137,7 @@ pub fn state_with(files: &[PolicyFile]) -> Arc<DatabaseState> {
             name: "prod".parse().expect("name"),
             staleness_max: DurationMs(60_000),
             when_stale: WhenStale::ReadOnly,
+            logins: writ_model::login::Logins::default(),
         }),
         principals: principals.into_iter().map(|p| (p.id.clone(), p)).collect(),
         groups: BTreeSet::new(),
