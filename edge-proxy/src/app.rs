@@ -31,6 +31,7 @@ use crate::sessions::{SessionEvent, Sessions};
 use crate::ship::{self, ShipPorts, ShipStatus};
 use crate::spool::{Spool, SpoolConfig, SpoolError};
 use crate::states::Databases;
+use crate::upstream::{Vault, VaultConfig};
 use crate::workers::Workers;
 
 /// How long sessions may finish what they do when the edge is told to end.
@@ -71,6 +72,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// What principals may take.
     pub limits: LimitsConfig,
+    /// Where passwords are that databases name by `vault`.
+    pub vault: Option<VaultConfig>,
     /// Where the secret is that masks hash with; `None`: one of its own, in the data directory.
     pub mask_key_file: Option<PathBuf>,
 }
@@ -111,6 +114,9 @@ pub enum StartError {
     /// No threads for sessions.
     #[error("the threads that sessions run on cannot be started: {0}; raise the limit on threads")]
     Threads(std::io::Error),
+    /// The Vault's configuration is wrong.
+    #[error("{0}")]
+    Vault(String),
     /// The certificate cannot be used.
     #[error("TLS: {0}")]
     Tls(String),
@@ -188,11 +194,14 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     }
     let sessions = Arc::new(Sessions::default());
     let (identity_sent, identity_seen) = watch::channel(Arc::new(identity.clone()));
+    let vault = config.vault.clone().map(Vault::new).transpose().map_err(StartError::Vault)?;
+    let vault = vault.map(Arc::new);
     let databases = Arc::new(Databases::new(
         classify::port(),
         Arc::new(classify::Detector::default()),
         report_port(config.control_plane.clone(), identity_seen.clone()),
         Arc::clone(&metrics),
+        vault,
         Handle::current(),
     ));
     let followed =

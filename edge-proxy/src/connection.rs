@@ -348,13 +348,14 @@ impl Connection {
                     profile: self.session.profile().clone(),
                     database_owner: self.served.database().owner.clone(),
                 };
-                let database = self.served.database().clone();
+                let served = Arc::clone(&self.served);
                 let path = ask.binding.search_path.clone();
                 let text = String::from_utf8_lossy(&ask.binding.statement).into_owned();
                 let bind = ask.binding.bind.clone();
+                let role = self.session.gate_mut().role().map(str::to_owned);
                 let rows = async move {
                     let tail = (!bind.is_empty()).then_some(bind.as_slice());
-                    estimate_rows(&database, &path, &text, tail).await
+                    estimate_rows(served.target(), role.as_deref(), &path, &text, tail).await
                 };
                 let news = News { number: ask.number, events: self.events.clone() };
                 self.asking = Some(self.shared.approvals.ask(*ask, requester, rows, news));
@@ -373,10 +374,18 @@ impl Connection {
                 }
             }
             Effect::Estimate { search_path, text, parameters } => {
-                let database = self.served.database().clone();
+                let served = Arc::clone(&self.served);
+                let role = self.session.gate_mut().role().map(str::to_owned);
                 let events = self.events.clone();
                 self.shared.background.spawn(async move {
-                    let rows = expected_rows(&database, &search_path, &text, parameters).await;
+                    let rows = expected_rows(
+                        served.target(),
+                        role.as_deref(),
+                        &search_path,
+                        &text,
+                        parameters,
+                    )
+                    .await;
                     let _ = events.send(SessionEvent::Estimate(rows));
                 });
             }

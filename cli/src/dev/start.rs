@@ -221,6 +221,10 @@ fn edge_file(dir: &Path, choices: &Choices, join_token: Option<String>) -> EdgeF
         statements_per_second: 0,
         statements_per_second_of_agents: 500,
         buffer_bytes_max: 1024 * 1024 * 1024,
+        vault_address: None,
+        vault_token_file: None,
+        vault_ca_file: None,
+        vault_namespace: None,
         mask_key_file: None,
     }
 }

@@ -83,6 +83,16 @@ pub(super) async fn start_control_plane(_file: ControlPlaneFile) -> Result<Runni
 pub(super) async fn start_edge(file: EdgeFile) -> Result<Running> {
     use writ_edge_proxy::app::{Config, Ports, start};
     let name = |text: &str| Failure::usage(format!("`{text}` is not a name"));
+    let vault = match (file.vault_address, file.vault_token_file) {
+        (None, None) => None,
+        (Some(address), Some(token_file)) => Some(writ_edge_proxy::upstream::VaultConfig {
+            address,
+            token_file,
+            ca_file: file.vault_ca_file,
+            namespace: file.vault_namespace,
+        }),
+        _ => return Err(Failure::usage("vault_address and vault_token_file go together")),
+    };
     let config = Config {
         name: file.name.parse().map_err(|_| name(&file.name))?,
         environment: file.environment.parse().map_err(|_| name(&file.environment))?,
@@ -97,6 +107,7 @@ pub(super) async fn start_edge(file: EdgeFile) -> Result<Running> {
         metrics_listen: file.metrics_listen,
         plaintext: file.plaintext,
         sessions_max: file.sessions_max,
+        vault,
         limits: writ_edge_proxy::limits::LimitsConfig {
             sessions_per_principal_max: file.sessions_per_principal_max,
             sessions_per_agent_max: file.sessions_per_agent_max,
