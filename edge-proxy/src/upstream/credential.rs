@@ -28,7 +28,7 @@ impl<'a> From<&'a Database> for Target<'a> {
 pub(super) struct Used {
     /// Whether it is the second one.
     pub(super) again: bool,
-    password: Option<Secret<String>>,
+    pub(super) password: Option<Secret<String>>,
     /// The certificate's file as it was.
     pub(super) certificate: Option<Vec<u8>>,
 }
