@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use writ_model::config::SHARED_CONNECTIONS;
+use writ_model::credential::VaultRef;
 use writ_model::label::Label;
+use writ_model::role::RoleRule;
 use writ_model::server::SessionAttrs;
 
 /// An identity-aware gateway in front of every database.
@@ -425,6 +427,15 @@ pub(crate) struct AddDatabase {
     /// An environment variable of the edge with the password
     #[arg(long)]
     pub(crate) password_variable: Option<String>,
+    /// A field of a secret in the edge's Vault with the password: secret/data/PATH#FIELD
+    #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["password_file", "password_variable"])]
+    pub(crate) password_vault: Option<VaultRef>,
+    /// A PEM file on the edge's machine with the certificate that the database asks for
+    #[arg(long, value_name = "FILE", requires = "client_key_file")]
+    pub(crate) client_certificate_file: Option<String>,
+    /// A PEM file on the edge's machine with the certificate's key
+    #[arg(long, value_name = "FILE", requires = "client_certificate_file")]
+    pub(crate) client_key_file: Option<String>,
     #[arg(long, default_value = "verify-full")]
     pub(crate) tls: Tls,
     /// How long a session keeps its connection to the database
@@ -436,6 +447,9 @@ pub(crate) struct AddDatabase {
     /// What application_name tells the database: none, principal or session
     #[arg(long, value_name = "WHAT", default_value_t)]
     pub(crate) label: Label,
+    /// The role of the database that somebody acts as, the first that fits: user:NAME=ROLE, group:NAME=ROLE, *=ROLE
+    #[arg(long = "role", value_name = "WHOM=ROLE")]
+    pub(crate) roles: Vec<RoleRule>,
     #[arg(long = "tag", value_name = "NAME=VALUE")]
     pub(crate) tags: Vec<String>,
 }

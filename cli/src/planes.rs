@@ -88,6 +88,18 @@ pub(crate) struct EdgeFile {
     /// What the buffers of all sessions may take together, in bytes; 0: no limit.
     #[serde(default = "buffer_bytes_max")]
     pub(crate) buffer_bytes_max: usize,
+    /// The Vault with databases' passwords: https://host:port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vault_address: Option<String>,
+    /// A file with the token for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vault_token_file: Option<PathBuf>,
+    /// Whom to trust as the Vault, instead of the system's certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vault_ca_file: Option<PathBuf>,
+    /// The Vault's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vault_namespace: Option<String>,
     /// The secret that masks hash with, the same for every edge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mask_key_file: Option<PathBuf>,
@@ -190,6 +202,10 @@ impl Options for EdgeFile {
         "statements_per_second",
         "statements_per_second_of_agents",
         "buffer_bytes_max",
+        "vault_address",
+        "vault_token_file",
+        "vault_ca_file",
+        "vault_namespace",
         "mask_key_file",
         "otlp_endpoint",
         "otlp_people",
@@ -337,6 +353,10 @@ mod tests {
             statements_per_second: 1,
             statements_per_second_of_agents: 1,
             buffer_bytes_max: 1,
+            vault_address: Some("https://h:3".into()),
+            vault_token_file: Some("/t".into()),
+            vault_ca_file: Some("/v".into()),
+            vault_namespace: Some("n".into()),
             mask_key_file: Some("/m".into()),
             otlp_endpoint: Some("http://h:3".into()),
             otlp_people: true,

@@ -34,6 +34,7 @@ use crate::ship::{self, ShipPorts, ShipStatus};
 use crate::spool::{Spool, SpoolConfig, SpoolError};
 use crate::states::Databases;
 use crate::telemetry::{self, Exporter, Telemetry};
+use crate::upstream::{Vault, VaultConfig};
 use crate::workers::Workers;
 
 /// How long an edge without a spool waits for the lake to say what its last record was.
@@ -76,6 +77,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Where spans are sent; `None`: none are made.
     pub traces: Option<telemetry::Settings>,
+    /// Where passwords are that databases name by `vault`.
+    pub vault: Option<VaultConfig>,
     /// Where the secret is that masks hash with; `None`: one of its own, in the data directory.
     pub mask_key_file: Option<PathBuf>,
 }
@@ -119,6 +122,9 @@ pub enum StartError {
     /// Spans cannot be sent as configured.
     #[error("traces: {0}")]
     Traces(String),
+    /// The Vault's configuration is wrong.
+    #[error("{0}")]
+    Vault(String),
     /// The certificate cannot be used.
     #[error("TLS: {0}")]
     Tls(String),
@@ -195,11 +201,14 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
     let sessions = Arc::new(Sessions::default());
     let drain = Arc::new(Drain::open(&config.data_dir, Arc::clone(&sessions))?);
     let (identity_sent, identity_seen) = watch::channel(Arc::new(identity.clone()));
+    let vault = config.vault.clone().map(Vault::new).transpose().map_err(StartError::Vault)?;
+    let vault = vault.map(Arc::new);
     let databases = Arc::new(Databases::new(
         classify::port(),
         Arc::new(classify::Detector::default()),
         report_port(config.control_plane.clone(), identity_seen.clone()),
         Arc::clone(&metrics),
+        vault,
         Handle::current(),
     ));
     let followed = follow(

@@ -44,6 +44,9 @@ pub(crate) const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the connection of a cancel request is kept for it to reach the database.
 const CANCEL_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// The setting of the role that a session acts as.
+const ROLE: &str = "role";
+
 /// Connections that have not said what they want, at most; each has [`STARTUP_TIMEOUT`] to do so.
 pub const OPENINGS_MAX: usize = 4_096;
 
@@ -336,10 +339,15 @@ impl Door {
         let label = served.database().label.of(&principal, own);
         let mut parameters = asked.upstream(&principal, own, label.as_ref(), gate.is_read_only());
         parameters.extend(self.mask_key.parameters());
+        parameters.extend(gate.role().map(|role| (ROLE.to_owned(), role.to_owned())));
         gate.set_label(label);
         let (link, greeting) = link(&served, parameters).await?;
         login.step(Step::Connection);
         let database_role = greeting.names.role.clone();
+        // Whatever stands between: the server says who it is.
+        if gate.role().is_some_and(|role| role != database_role) {
+            return Err(not_acting(served.database().name.as_str(), "it did not become that role"));
+        }
         gate.set_names(SessionNames::clone(&greeting.names));
         let profile = SessionProfile {
             session,
@@ -382,6 +390,16 @@ fn unreachable(database: &str) -> Refused {
         sqlstate::UPSTREAM_UNREACHABLE,
         format!("the database {database} cannot be reached from this edge"),
         "try again in a moment; its owner or an operator sees the reason in the edge's log",
+    )
+}
+
+/// The role that the principal has to act as cannot be had.
+fn not_acting(database: &str, reason: &str) -> Refused {
+    tracing::warn!(database, reason, "a session could not act as its role");
+    Refused::new(
+        sqlstate::UPSTREAM_UNREACHABLE,
+        format!("the database {database} does not let this session act as its role: {reason}"),
+        "its owner has to make the role, and grant it to the one that the edge logs in with",
     )
 }
 
@@ -438,9 +456,12 @@ pub(crate) async fn connect(
         unreachable(name)
     };
     let mut upstream =
-        crate::upstream::connect(served.database(), parameters, &ConnectLimits::default())
+        crate::upstream::connect(served.target(), parameters, &ConnectLimits::default())
             .await
             .map_err(|e| match e {
+                ConnectError::Server(server) if parameters.iter().any(|(name, _)| name == ROLE) => {
+                    not_acting(name, &server.to_string())
+                }
                 // The server read the client's parameters and did not like one.
                 ConnectError::Server(server) if server.sqlstate.starts_with("22") => Refused::new(
                     SqlState("22023"),

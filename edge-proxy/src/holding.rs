@@ -1,5 +1,6 @@
 //! A session whose statement waits for an approval, or runs with one.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use writ_edge_core::{ApprovalAsk, ApprovalNews, Cx, EndReason};
@@ -19,13 +20,14 @@ impl Connection {
             profile: self.session.profile().clone(),
             database_owner: self.served.database().owner.clone(),
         };
-        let database = self.served.database().clone();
+        let served = Arc::clone(&self.served);
+        let role = self.session.gate_mut().role().map(str::to_owned);
         let path = ask.binding.search_path.clone();
         let text = String::from_utf8_lossy(&ask.binding.statement).into_owned();
         let bind = ask.binding.bind.clone();
         let rows = async move {
             let tail = (!bind.is_empty()).then_some(bind.as_slice());
-            estimate_rows(&database, &path, &text, tail).await
+            estimate_rows(served.target(), role.as_deref(), &path, &text, tail).await
         };
         let news = self.news_of(ask.number);
         self.asking = Some(self.shared.approvals.ask(ask, requester, rows, news));

@@ -135,6 +135,8 @@ fn unknown(name: &str) -> Refused {
 
 #[cfg(test)]
 mod live;
+#[cfg(test)]
+mod roles;
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,7 @@ use writ_policy::Policies;
 use crate::database::{Classifier, DatabaseView, DatabaseWatch};
 use crate::metrics::Metrics;
 use crate::pool::{Pool, QUEUE_WAIT_MAX};
+use crate::upstream::{Target, Vault};
 
 /// How long a client waits for a database whose catalog has not been read yet.
 pub const CATALOG_WAIT: Duration = Duration::from_secs(5);
@@ -57,12 +58,14 @@ pub struct Databases {
     detect: Arc<dyn Detect>,
     report: ReportPort,
     metrics: Arc<Metrics>,
+    vault: Option<Arc<Vault>>,
     background: Handle,
 }
 
 /// One database.
 pub struct Served {
     database: Database,
+    vault: Option<Arc<Vault>>,
     state: ArcSwapOption<DatabaseState>,
     watch: DatabaseWatch,
     applied: Arc<Mutex<Option<Applied>>>,
@@ -92,10 +95,12 @@ impl Databases {
         detect: Arc<dyn Detect>,
         report: ReportPort,
         metrics: Arc<Metrics>,
+        vault: Option<Arc<Vault>>,
         background: Handle,
     ) -> Self {
         Self {
             metrics,
+            vault,
             background,
             served: Mutex::default(),
             applied: Arc::default(),
@@ -145,7 +150,12 @@ impl Databases {
             .map(|(max, metrics, background)| Pool::new(max, QUEUE_WAIT_MAX, metrics, background));
         let served = Arc::new(Served {
             pool: pool.map(Arc::new),
-            watch: DatabaseWatch::start(database.clone(), Arc::clone(&self.classify)),
+            watch: DatabaseWatch::start(
+                database.clone(),
+                self.vault.clone(),
+                Arc::clone(&self.classify),
+            ),
+            vault: self.vault.clone(),
             database,
             state: ArcSwapOption::empty(),
             applied: Arc::clone(&self.applied),
@@ -232,6 +242,12 @@ impl Served {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The same, with what its credential may have to be asked of.
+    #[must_use]
+    pub fn target(&self) -> Target<'_> {
+        Target { database: &self.database, vault: self.vault.as_ref() }
     }
 
     /// The connections that its sessions share, where they do.

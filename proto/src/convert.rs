@@ -6,9 +6,11 @@ use writ_model::config::{
     ClassificationSource, ColumnClassification, CredentialRef, Database, Environment, PolicyFile,
     Pooling, TokenKey, UpstreamTls, WhenStale,
 };
+use writ_model::credential::ClientCertificate;
 use writ_model::ids::IdError;
 use writ_model::label::Label;
 use writ_model::login::Logins;
+use writ_model::role::RoleRule;
 use writ_model::server::SessionAttrs;
 use writ_model::{ColumnRef, DurationMs, Principal, Tag};
 
@@ -63,6 +65,10 @@ fn label(text: &str) -> Result<Label, ConvertError> {
     text.parse().map_err(|reason| ConvertError::Word { field: "database.label", reason })
 }
 
+fn role(text: &str) -> Result<RoleRule, ConvertError> {
+    text.parse().map_err(|reason| ConvertError::Word { field: "database.roles", reason })
+}
+
 fn id<T: std::str::FromStr<Err = IdError>>(
     field: &'static str,
     text: &str,
@@ -105,6 +111,10 @@ fn credential(wire: Option<v1::CredentialRef>) -> Result<CredentialRef, ConvertE
     match wire.and_then(|w| w.from) {
         Some(From::File(name)) => Ok(CredentialRef::File(name)),
         Some(From::Variable(name)) => Ok(CredentialRef::Variable(name)),
+        Some(From::Vault(name)) => name
+            .parse()
+            .map(CredentialRef::Vault)
+            .map_err(|reason| ConvertError::Word { field: "database.credential.vault", reason }),
         Some(From::None(_)) => Ok(CredentialRef::None),
         None => Err(ConvertError::Missing("database.credential")),
     }
@@ -127,6 +137,8 @@ impl TryFrom<v1::Database> for Database {
             shared_connections,
             target_session_attrs,
             label: label_word,
+            client_certificate,
+            roles,
         } = wire;
         Ok(Self {
             name: id("database.name", &name)?,
@@ -164,6 +176,12 @@ impl TryFrom<v1::Database> for Database {
             },
             session_attrs: session_attrs(&target_session_attrs)?,
             label: label(&label_word)?,
+            client_certificate: client_certificate.map(|shown| {
+                let v1::ClientCertificate { certificate_file, key_file } = shown;
+                ClientCertificate { certificate_file, key_file }
+            }),
+            // E2: a rule that is not understood must not leave the principal with the login's role.
+            roles: roles.iter().map(|rule| role(rule)).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -185,10 +203,13 @@ impl From<&Database> for v1::Database {
             pooling,
             session_attrs,
             label,
+            client_certificate,
+            roles,
         } = model;
         let from = match credential {
             CredentialRef::File(name) => Credential::File(name.clone()),
             CredentialRef::Variable(name) => Credential::Variable(name.clone()),
+            CredentialRef::Vault(reference) => Credential::Vault(reference.to_string()),
             CredentialRef::None => Credential::None(true),
         };
         Self {
@@ -213,6 +234,11 @@ impl From<&Database> for v1::Database {
             },
             target_session_attrs: session_attrs.as_str().to_owned(),
             label: label.as_str().to_owned(),
+            client_certificate: client_certificate.as_ref().map(|shown| {
+                let ClientCertificate { certificate_file, key_file } = shown.clone();
+                v1::ClientCertificate { certificate_file, key_file }
+            }),
+            roles: roles.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -95,23 +95,27 @@ fn row(database: v1::Database) -> Value {
         shared_connections,
         target_session_attrs,
         label,
+        client_certificate: _,
+        roles,
     } = database;
     let pooling = if shared_connections == 0 { "session" } else { "transaction" };
     json!({
         "name": name, "environment": environment, "owner": owner, "tags": tags, "host": host,
         "port": port, "dbname": dbname, "username": username, "tls": tls,
         "pooling": pooling, "shared_connections": shared_connections,
-        "target_session_attrs": target_session_attrs, "label": label,
+        "target_session_attrs": target_session_attrs, "label": label, "roles": roles,
         "at": if host.contains([',', ':']) { format!("{host}/{dbname}") } else { format!("{host}:{port}/{dbname}") },
     })
 }
 
 fn database(add: AddDatabase) -> Result<Command> {
-    let from = match (add.password_file, add.password_variable) {
-        (Some(path), _) => v1::credential_ref::From::File(path),
-        (None, Some(name)) => v1::credential_ref::From::Variable(name),
-        (None, None) => v1::credential_ref::From::None(true),
+    let from = match (add.password_file, add.password_variable, add.password_vault) {
+        (Some(path), _, _) => v1::credential_ref::From::File(path),
+        (None, Some(name), _) => v1::credential_ref::From::Variable(name),
+        (None, None, Some(reference)) => v1::credential_ref::From::Vault(reference.to_string()),
+        (None, None, None) => v1::credential_ref::From::None(true),
     };
+    let certificate = add.client_certificate_file.zip(add.client_key_file);
     let tls = match add.tls {
         Tls::Disable => v1::UpstreamTls::Disable,
         Tls::Require => v1::UpstreamTls::Require,
@@ -134,6 +138,11 @@ fn database(add: AddDatabase) -> Result<Command> {
         },
         target_session_attrs: add.target_session_attrs.to_string(),
         label: add.label.to_string(),
+        roles: add.roles.iter().map(ToString::to_string).collect(),
+        client_certificate: certificate.map(|(certificate_file, key_file)| v1::ClientCertificate {
+            certificate_file,
+            key_file,
+        }),
     };
     Ok(Command::AddDatabase(v1::AddDatabase { database: Some(database) }))
 }

@@ -132,6 +132,8 @@ fn database(dir: &Path, choices: &Choices) -> Result<v1::Database> {
         shared_connections: 0,
         target_session_attrs: String::new(),
         label: String::new(),
+        client_certificate: None,
+        roles: Vec::new(),
     })
 }
 

@@ -87,6 +87,16 @@ pub(super) async fn start_edge(file: EdgeFile) -> Result<Running> {
     let variable = |name: &str| std::env::var(name).ok();
     let traces = Settings::read(file.otlp_endpoint, file.otlp_people, variable)
         .map_err(|problem| Failure::usage(format!("traces: {problem}")))?;
+    let vault = match (file.vault_address, file.vault_token_file) {
+        (None, None) => None,
+        (Some(address), Some(token_file)) => Some(writ_edge_proxy::upstream::VaultConfig {
+            address,
+            token_file,
+            ca_file: file.vault_ca_file,
+            namespace: file.vault_namespace,
+        }),
+        _ => return Err(Failure::usage("vault_address and vault_token_file go together")),
+    };
     let config = Config {
         traces,
         name: file.name.parse().map_err(|_| name(&file.name))?,
@@ -103,6 +113,7 @@ pub(super) async fn start_edge(file: EdgeFile) -> Result<Running> {
         plaintext: file.plaintext,
         sessions_max: file.sessions_max,
         drain_patience: std::time::Duration::from_secs(file.drain_seconds),
+        vault,
         limits: writ_edge_proxy::limits::LimitsConfig {
             sessions_per_principal_max: file.sessions_per_principal_max,
             sessions_per_agent_max: file.sessions_per_agent_max,

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use writ_model::config::{
     ClassificationSource, ColumnClassification, Database, Pooling, SHARED_CONNECTIONS_MAX,
+    UpstreamTls,
 };
+use writ_model::role::ROLE_RULES_MAX;
 use writ_model::{ColumnRef, DatabaseName, DurationMs, EdgeId, EnvironmentName, Tag, Timestamp};
 
 use crate::command::{Command, Submission};
@@ -114,6 +116,19 @@ fn set_database(state: &State, database: &Database) -> Result<Vec<Event>, Refusa
     if let Err(reason) = database.servers() {
         let name = &database.name;
         return Err(Refusal::Invalid(format!("the host of database {name}: {reason}")));
+    }
+    if database.roles.len() > ROLE_RULES_MAX {
+        return Err(Refusal::Invalid(format!(
+            "database {} has {} rules of roles, more than {ROLE_RULES_MAX}; name groups instead of people",
+            database.name,
+            database.roles.len()
+        )));
+    }
+    if database.client_certificate.is_some() && database.tls == UpstreamTls::Disable {
+        return Err(Refusal::Invalid(format!(
+            "database {} has a client certificate and no TLS to show it in; set --tls verify-full",
+            database.name
+        )));
     }
     if let Pooling::Transaction { connections_max } = database.pooling
         && !(1..=SHARED_CONNECTIONS_MAX).contains(&connections_max)

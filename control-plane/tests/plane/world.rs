@@ -234,6 +234,8 @@ pub(crate) fn database(name: &str) -> v1::Database {
         shared_connections: 0,
         target_session_attrs: String::new(),
         label: String::new(),
+        client_certificate: None,
+        roles: Vec::new(),
     }
 }
 

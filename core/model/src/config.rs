@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::credential::{ClientCertificate, VaultRef};
 use crate::ids::{ColumnRef, DatabaseName, EnvironmentName, Epoch, GroupName, PrincipalId, Tag};
 use crate::label::Label;
 use crate::login::Logins;
 use crate::password::{KEY_BYTES, Passwords};
 use crate::principal::{Actor, DELEGATION_DEPTH_MAX, Principal};
+use crate::role::RoleRule;
 use crate::secret::Secret;
 use crate::server::SessionAttrs;
 use crate::time::DurationMs;
@@ -21,6 +23,8 @@ pub enum CredentialRef {
     File(String),
     /// An environment variable of the edge's process.
     Variable(String),
+    /// A field of a secret in the edge's Vault.
+    Vault(VaultRef),
     /// The database asks for no password.
     None,
 }
@@ -89,6 +93,12 @@ pub struct Database {
     /// What `application_name` tells the database of the session.
     #[serde(default)]
     pub label: Label,
+    /// What the edge shows the database in the TLS handshake, where that asks for a certificate.
+    #[serde(default)]
+    pub client_certificate: Option<ClientCertificate>,
+    /// Which of its roles principals act as; none: the one that the edge logs in with, all of them.
+    #[serde(default)]
+    pub roles: Vec<RoleRule>,
 }
 
 /// Who said what a column holds.

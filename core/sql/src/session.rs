@@ -1,7 +1,7 @@
 //! Settings by what they do to the meaning of later statements, and the settings that are the gateway's own.
 
 use pg_query::{Node, NodeEnum, protobuf as pb};
-use writ_model::OpaqueReason;
+use writ_model::{OpaqueReason, StatementKind};
 
 use crate::parse;
 use crate::scope::{Entry, Source};
@@ -118,7 +118,12 @@ impl Walk<'_> {
     /// Notes a SET that is stored with a role, a database or a function.
     pub(crate) fn stored_setting(&mut self, set: Option<&pb::VariableSetStmt>) {
         if let Some(set) = set {
-            self.guard_change(&set.name.to_ascii_lowercase());
+            let name = set.name.to_ascii_lowercase();
+            self.guard_change(&name);
+            // Whoever runs it later is another then, whatever is asked of them.
+            if meaning(&name) == Meaning::Role {
+                self.kind(StatementKind::SetRole);
+            }
         }
     }
 

@@ -95,10 +95,12 @@ impl Connection {
             }
             Effect::CancelApproval { reason, .. } => self.give_up_approval(reason),
             Effect::Estimate { search_path, text, parameters } => {
-                let database = self.served.database().clone();
+                let served = Arc::clone(&self.served);
+                let role = self.session.gate_mut().role().map(str::to_owned);
                 let events = self.events.clone();
                 self.shared.background.spawn(async move {
-                    let rows = expected_rows(&database, &search_path, &text, parameters).await;
+                    let (target, role) = (served.target(), role.as_deref());
+                    let rows = expected_rows(target, role, &search_path, &text, parameters).await;
                     let _ = events.send(SessionEvent::Estimate(rows));
                 });
             }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use writ_model::config::Database;
 
 use super::{ReadFailure, ask, only_text, open, quoted};
-use crate::upstream::{ConnectLimits, Parameters, Row};
+use crate::upstream::{ConnectLimits, Parameters, Row, Target};
 
 /// The server's own bound on planning.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,6 +20,8 @@ const PARAMETERS_MAX: u32 = 65_535;
 pub struct EstimateRequest<'a> {
     /// The session's schemas in the order of look-up, as `current_schemas(true)` says.
     pub search_path: &'a [String],
+    /// The role that plans, which may run functions; `None`: the one that the edge logs in with.
+    pub role: Option<&'a str>,
     /// The statement: exactly one.
     pub sql: &'a str,
     /// Its parameters; the default where it has none.
@@ -29,24 +30,26 @@ pub struct EstimateRequest<'a> {
 
 /// How many rows the planner expects `sql` to touch; `bind_tail` as in [`Parameters::bind_tail`].
 pub async fn estimate_rows(
-    database: &Database,
+    target: impl Into<Target<'_>>,
+    role: Option<&str>,
     search_path: &[String],
     sql: &str,
     bind_tail: Option<&[u8]>,
 ) -> Option<f64> {
     let parameters = Parameters { types: &[], bind_tail: bind_tail.unwrap_or_default() };
-    estimate(database, EstimateRequest { search_path, sql, parameters }).await
+    estimate(target, EstimateRequest { search_path, role, sql, parameters }).await
 }
 
 /// How many rows the planner expects a statement to change, or to yield where it changes none.
 ///
 /// `None` where the planner does not know within the time, such as for DDL, or for a session's temporary tables.
-pub async fn estimate(database: &Database, request: EstimateRequest<'_>) -> Option<f64> {
-    let answer = tokio::time::timeout(ESTIMATE_WAIT_MAX, explain(database, request)).await;
+pub async fn estimate(target: impl Into<Target<'_>>, request: EstimateRequest<'_>) -> Option<f64> {
+    let target = target.into();
+    let answer = tokio::time::timeout(ESTIMATE_WAIT_MAX, explain(target, request)).await;
     match answer {
         Ok(Ok(rows)) => Some(rows),
         Ok(Err(error)) => {
-            tracing::debug!(database = database.name.as_str(), %error, "no row estimate");
+            tracing::debug!(database = target.database.name.as_str(), %error, "no row estimate");
             None
         }
         Err(_) => None,
@@ -55,18 +58,20 @@ pub async fn estimate(database: &Database, request: EstimateRequest<'_>) -> Opti
 
 /// How many rows the planner expects of `sql`; with a generic plan where it has parameters, whose values are not known.
 pub async fn expected_rows(
-    database: &Database,
+    target: impl Into<Target<'_>>,
+    role: Option<&str>,
     search_path: &[String],
     sql: &str,
     parameters: u32,
 ) -> Option<u64> {
-    let request = EstimateRequest { search_path, sql, parameters: Parameters::default() };
+    let target = target.into();
+    let request = EstimateRequest { search_path, role, sql, parameters: Parameters::default() };
     let rows = match parameters {
-        0 => estimate(database, request).await,
+        0 => estimate(target, request).await,
         // More than a Bind message has room for: nobody will ever execute it.
         count if count > PARAMETERS_MAX => None,
         count => {
-            let work = explain_generic(database, request, count);
+            let work = explain_generic(target, request, count);
             tokio::time::timeout(ESTIMATE_WAIT_MAX, work).await.ok()?.ok()
         }
     };
@@ -76,13 +81,13 @@ pub async fn expected_rows(
 }
 
 async fn explain_generic(
-    database: &Database,
+    target: Target<'_>,
     request: EstimateRequest<'_>,
     count: u32,
 ) -> Result<f64, ReadFailure> {
     let limits = ConnectLimits { connect: ESTIMATE_WAIT_MAX };
-    let mut upstream = open(database, &limits, STATEMENT_TIMEOUT).await?;
-    let path = set_search_path(request.search_path);
+    let mut upstream = open(target, &limits, STATEMENT_TIMEOUT).await?;
+    let path = begin_as(request);
     let generic = "SET LOCAL plan_cache_mode = force_generic_plan";
     ask(&mut upstream, &format!("BEGIN READ ONLY; {path}; {generic}")).await?;
     // As an extended query, so that a second statement would be refused and not run.
@@ -95,11 +100,10 @@ async fn explain_generic(
     planned_rows(rows?)
 }
 
-async fn explain(database: &Database, request: EstimateRequest<'_>) -> Result<f64, ReadFailure> {
+async fn explain(target: Target<'_>, request: EstimateRequest<'_>) -> Result<f64, ReadFailure> {
     let limits = ConnectLimits { connect: ESTIMATE_WAIT_MAX };
-    let mut upstream = open(database, &limits, STATEMENT_TIMEOUT).await?;
-    ask(&mut upstream, &format!("BEGIN READ ONLY; {}", set_search_path(request.search_path)))
-        .await?;
+    let mut upstream = open(target, &limits, STATEMENT_TIMEOUT).await?;
+    ask(&mut upstream, &format!("BEGIN READ ONLY; {}", begin_as(request))).await?;
     // Always as an extended query: PostgreSQL then refuses a second statement, which would not be explained but run.
     let sql = format!("EXPLAIN (FORMAT JSON) {}", request.sql);
     let rows = upstream.query_with(&sql, request.parameters).await;
@@ -112,6 +116,15 @@ fn planned_rows(rows: Vec<Row>) -> Result<f64, ReadFailure> {
     let explained: Vec<Explained> = serde_json::from_str(&json).map_err(|_| ReadFailure::Shape)?;
     let plan = &explained.first().ok_or(ReadFailure::Shape)?.plan;
     Ok(plan.changed_rows().unwrap_or(plan.rows))
+}
+
+/// What makes names mean what they mean to the session; and its role, so that planning runs nothing as another.
+fn begin_as(request: EstimateRequest<'_>) -> String {
+    let path = set_search_path(request.search_path);
+    match request.role {
+        Some(role) => format!("{path}; SET LOCAL ROLE {}", quoted(role)),
+        None => path,
+    }
 }
 
 /// Another session's temporary schema means nothing here: it is left out.

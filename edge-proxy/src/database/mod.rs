@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use writ_model::Catalog;
-use writ_model::config::{ColumnClassification, Database};
+use writ_model::config::ColumnClassification;
 
-use crate::upstream::{ConnectError, ConnectLimits, QueryError, Row, Upstream, connect};
+use crate::upstream::{ConnectError, ConnectLimits, QueryError, Row, Target, Upstream, connect};
 
 pub use estimate::{EstimateRequest, estimate, estimate_rows, expected_rows};
 pub use watch::DatabaseWatch;
@@ -89,13 +89,13 @@ enum ReadFailure {
 
 /// A session of our own: read only, with nothing but `pg_catalog` to find names in, and a bound on statements.
 async fn open(
-    database: &Database,
+    target: Target<'_>,
     limits: &ConnectLimits,
     statement_timeout: Duration,
 ) -> Result<Upstream, ReadFailure> {
     let startup = [("client_encoding", "UTF8"), ("application_name", APPLICATION_NAME)];
     let startup = startup.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut upstream = connect(database, &startup, limits).await?;
+    let mut upstream = connect(target, &startup, limits).await?;
     // Not as startup parameters: poolers in front of PostgreSQL refuse those that they do not know.
     let settings = format!(
         "SET search_path = pg_catalog; SET standard_conforming_strings = on; \

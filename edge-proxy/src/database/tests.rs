@@ -8,7 +8,7 @@ use writ_edge_core::catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERY, NAMES_QUERY, NamesRow, PRINT_AS_BEFORE,
     PRINT_PLAINLY, parse_catalog, parse_names,
 };
-use writ_model::config::ClassificationSource;
+use writ_model::config::{ClassificationSource, Database};
 use writ_model::{ColumnRef, Relation, RelationKind};
 
 use super::*;
@@ -288,7 +288,7 @@ async fn findings_follow_the_tables() {
     let mut admin = server.connect().await;
     admin.query(SHOP).await.expect("the shop");
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let watch = DatabaseWatch::start(server.database(), at_signs(&seen));
+    let watch = DatabaseWatch::start(server.database(), None, at_signs(&seen));
     let view = watch.refresh().await.expect("a view");
     assert_eq!((view.version, tagged(&view)), (1, vec!["shop.people.E mail".to_owned()]));
     let sampled: Vec<TableSample> = std::mem::take(&mut *seen.lock());
@@ -356,7 +356,7 @@ async fn what_may_not_be_read_is_classified_by_its_names() {
         .expect("a role");
     let seen = Arc::new(Mutex::new(Vec::new()));
     let database = Database { username: "reader".to_owned(), ..server.database() };
-    let watch = DatabaseWatch::start(database, at_signs(&seen));
+    let watch = DatabaseWatch::start(database, None, at_signs(&seen));
     let view = watch.refresh().await.expect("a view");
     assert!(tagged(&view).is_empty() && !view.findings.is_empty());
     assert!(seen.lock().iter().all(|table| table.columns.iter().all(|c| c.values.is_empty())));
@@ -371,7 +371,7 @@ async fn a_view_stays_while_the_database_is_away_and_follows_when_it_is_back() {
         count.fetch_add(1, Ordering::Relaxed);
         Vec::new()
     });
-    let watch = DatabaseWatch::start(server.database(), classifier);
+    let watch = DatabaseWatch::start(server.database(), None, classifier);
     let mut views = watch.view();
     follows(&mut views, |view| view.version == 1).await;
     assert!(server.control("stop"));
@@ -397,7 +397,7 @@ async fn the_planner_says_how_many_rows() {
     let database = server.database();
     let path = ["pg_temp_9".to_owned(), "pg_catalog".to_owned(), "shop".to_owned()];
     let rows = async |sql: &str, tail: Option<&[u8]>| {
-        estimate_rows(&database, &path, sql, tail).await.map(f64::round)
+        estimate_rows(&database, None, &path, sql, tail).await.map(f64::round)
     };
     assert_eq!(rows("DELETE FROM people", None).await, Some(1000.0));
     assert_eq!(rows("SELECT * FROM people WHERE id <= 100", None).await, Some(100.0));
@@ -408,7 +408,7 @@ async fn the_planner_says_how_many_rows() {
     let binary =
         Parameters { types: &[20], bind_tail: b"\0\x01\0\x01\0\x01\0\0\0\x08\0\0\0\0\0\0\0\x01" };
     let sql = "DELETE FROM people WHERE id = $1";
-    let request = EstimateRequest { search_path: &path, sql, parameters: binary };
+    let request = EstimateRequest { search_path: &path, role: None, sql, parameters: binary };
     assert_eq!(estimate(&database, request).await, Some(1.0));
 
     // What follows is not explained but would run: it must not.

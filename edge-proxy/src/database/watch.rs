@@ -13,7 +13,7 @@ use writ_model::config::Database;
 
 use super::sample::Findings;
 use super::{Classifier, DatabaseView, ReadFailure, ask, only_text, open};
-use crate::upstream::{ConnectLimits, Upstream};
+use crate::upstream::{ConnectLimits, Target, Upstream, Vault};
 
 /// How often the database is asked whether its catalog changed.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -46,11 +46,12 @@ impl Drop for DatabaseWatch {
 impl DatabaseWatch {
     /// Starts watching `database`. Needs a tokio runtime. Errors only show in the log: the watch goes on for ever.
     #[must_use]
-    pub fn start(database: Database, classifier: Classifier) -> Self {
+    pub fn start(database: Database, vault: Option<Arc<Vault>>, classifier: Classifier) -> Self {
         let (publish, view) = watch::channel(None);
         let (refreshes, requests) = mpsc::channel(REFRESH_QUEUE_MAX);
         let reader = Reader {
             database,
+            vault,
             classifier,
             connection: None,
             fingerprint: String::new(),
@@ -79,6 +80,7 @@ impl DatabaseWatch {
 /// The one task that talks to the database.
 struct Reader {
     database: Database,
+    vault: Option<Arc<Vault>>,
     classifier: Classifier,
     connection: Option<Upstream>,
     /// Of the published view; empty before the first.
@@ -127,7 +129,10 @@ impl Reader {
     async fn read(&mut self) -> Result<Arc<DatabaseView>, ReadFailure> {
         let mut upstream = match self.connection.take() {
             Some(upstream) => upstream,
-            None => open(&self.database, &CONNECT, STATEMENT_TIMEOUT).await?,
+            None => {
+                let target = Target { database: &self.database, vault: self.vault.as_ref() };
+                open(target, &CONNECT, STATEMENT_TIMEOUT).await?
+            }
         };
         let view = self.read_from(&mut upstream).await?;
         // Only after success: an error may have left the session anywhere.

@@ -3,9 +3,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
-use writ_model::Secret;
-use writ_model::config::{CredentialRef, Database};
+use writ_model::config::Database;
 
+use super::credential::{Target, Used};
 use super::error::{ConnectError, ServerError, server_error};
 use super::frames::{self, Message};
 use super::{Upstream, UpstreamStream, address, tls, unexpected};
@@ -26,8 +26,10 @@ enum Asked {
 /// Answers the server's questions until it is content.
 pub(super) async fn authenticate(
     upstream: &mut Upstream,
-    database: &Database,
+    target: Target<'_>,
+    used: &mut Used,
 ) -> Result<(), ConnectError> {
+    let database = target.database;
     let refused = |reason: &str| refused(database, reason.to_owned());
     match ask(upstream, database).await? {
         Asked::Nothing => return Ok(()),
@@ -37,15 +39,15 @@ pub(super) async fn authenticate(
                     "it wants the password in clear text over a link without TLS; set the database's tls to verify_full, or let the server use scram-sha-256",
                 ));
             }
-            let password = credential(database).await?;
+            let password = used.password(target).await?;
             answer(upstream, &[password.expose().as_bytes(), b"\0"]).await?;
         }
         Asked::Md5(salt) => {
-            let password = credential(database).await?;
+            let password = used.password(target).await?;
             let hash = md5_hash(database.username.as_bytes(), password.expose().as_bytes(), salt);
             answer(upstream, &[hash.as_bytes(), b"\0"]).await?;
         }
-        Asked::Sasl(mechanisms) => return scram(upstream, database, &mechanisms).await,
+        Asked::Sasl(mechanisms) => return scram(upstream, target, &mechanisms, used).await,
         Asked::SaslContinue(_) | Asked::SaslFinal(_) => return Err(unexpected(b'R')),
     }
     match ask(upstream, database).await? {
@@ -56,9 +58,11 @@ pub(super) async fn authenticate(
 
 async fn scram(
     upstream: &mut Upstream,
-    database: &Database,
+    target: Target<'_>,
     mechanisms: &[String],
+    used: &mut Used,
 ) -> Result<(), ConnectError> {
+    let database = target.database;
     let bad = |_| {
         refused(database, "its SCRAM answer is not that of a server which knows the password; check the credential and that this is the right server".to_owned())
     };
@@ -82,7 +86,7 @@ async fn scram(
             ),
         ));
     }
-    let password = credential(database).await?;
+    let password = used.password(target).await?;
     let mut scram = ScramSha256::new(password.expose().as_bytes(), binding);
     let first = scram.message().to_vec();
     let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
@@ -153,6 +157,7 @@ fn refused(database: &Database, reason: String) -> ConnectError {
         address: address(database),
         role: database.username.clone(),
         reason,
+        wrong: false,
     }
 }
 
@@ -162,30 +167,11 @@ pub(super) fn refusal(database: &Database, error: ServerError) -> ConnectError {
         return ConnectError::Server(error);
     }
     let next = "check the role, its password and the server's pg_hba.conf";
-    refused(database, format!("{error}; {next}"))
-}
-
-/// Reads the password from where the database's `credential` points.
-async fn credential(database: &Database) -> Result<Secret<String>, ConnectError> {
-    let (place, found) = match &database.credential {
-        CredentialRef::File(name) => {
-            let read = tokio::fs::read_to_string(name).await;
-            (format!("file {name}"), read.map_err(|error| format!("cannot be read ({error})")))
-        }
-        CredentialRef::Variable(name) => {
-            let read = std::env::var(name);
-            (format!("variable {name}"), read.map_err(|_| "is not set, or not UTF-8".to_owned()))
-        }
-        CredentialRef::None => {
-            ("the server asks for one and".to_owned(), Err("the credential is `none`".to_owned()))
-        }
-    };
-    let missing =
-        |reason| ConnectError::CredentialMissing { role: database.username.clone(), place, reason };
-    match found {
-        Ok(text) if text.trim().is_empty() => Err(missing("is empty".to_owned())),
-        Ok(text) => Ok(Secret::new(text.trim().to_owned())),
-        Err(reason) => Err(missing(reason)),
+    ConnectError::AuthenticationRefused {
+        address: address(database),
+        role: database.username.clone(),
+        reason: format!("{error}; {next}"),
+        wrong: true,
     }
 }
 

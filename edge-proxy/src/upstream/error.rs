@@ -59,6 +59,8 @@ pub enum ConnectError {
         role: String,
         /// What is wrong, with the next step.
         reason: String,
+        /// Whether the server found the credential wrong: class 28.
+        wrong: bool,
     },
     /// The server refused for another reason, such as an unknown database or too many connections.
     #[error("the server refused the connection: {0}")]
@@ -107,6 +109,13 @@ impl ConnectError {
             | Self::NoServer(_)
             | Self::Timeout { .. } => false,
         }
+    }
+}
+
+impl ConnectError {
+    /// Whether another password or certificate could make a difference.
+    pub(super) fn is_credential_wrong(&self) -> bool {
+        matches!(self, Self::AuthenticationRefused { wrong: true, .. })
     }
 }
 
@@ -197,6 +206,8 @@ pub(super) mod tests {
             pooling: Pooling::Session,
             session_attrs: writ_model::server::SessionAttrs::Any,
             label: writ_model::label::Label::None,
+            client_certificate: None,
+            roles: Vec::new(),
         }
     }
 

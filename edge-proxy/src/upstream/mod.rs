@@ -3,6 +3,7 @@
 //! The client never sees the credential that is used here, and no error or `Debug` text holds it.
 
 mod auth;
+mod credential;
 mod error;
 mod frames;
 mod query;
@@ -12,6 +13,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod vault;
 
 pub(crate) use tls::end_point;
 
@@ -24,10 +26,13 @@ use writ_edge_core::startup::CANCEL_KEY_BYTES;
 use writ_model::config::Database;
 use writ_model::server::{Server, SessionAttrs};
 
+pub use credential::Target;
 pub use error::{ConnectError, QueryError, ServerError};
 pub use query::{Parameters, Row};
 pub use stream::UpstreamStream;
+pub use vault::{Vault, VaultConfig};
 
+use credential::Used;
 use frames::{Message, ReadError, cstr};
 
 /// Protocol 3.0, which every supported server speaks, and every pooler in front of one. All that 3.2 adds is longer keys
@@ -90,17 +95,38 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// Connects to the first of the servers of `database` that will do, and logs in with its own credential.
+/// Connects to the first of the servers of a database that will do, and logs in with its own credential. One that the server
+/// finds wrong is read again, once: who changed it need not tell the edge.
 ///
 /// `startup` are further startup parameters; `user`, `database` and `replication` among them are ignored.
 pub async fn connect(
-    database: &Database,
+    target: impl Into<Target<'_>>,
     startup: &[(String, String)],
     limits: &ConnectLimits,
 ) -> Result<Upstream, ConnectError> {
+    let target = target.into();
+    let mut used = Used::default();
+    match connect_to_any(target, startup, limits, &mut used).await {
+        Err(error) if error.is_credential_wrong() && used.is_outdated(target).await => {
+            tracing::info!(database = %target.database.name, "the credential changed and is used anew");
+            let mut used = Used { again: true, ..Used::default() };
+            connect_to_any(target, startup, limits, &mut used).await
+        }
+        done => done,
+    }
+}
+
+async fn connect_to_any(
+    target: Target<'_>,
+    startup: &[(String, String)],
+    limits: &ConnectLimits,
+    used: &mut Used,
+) -> Result<Upstream, ConnectError> {
+    let database = target.database;
     let servers = database.servers().map_err(ConnectError::NoServer)?;
     if let [server] = servers.as_slice() {
-        return connect_to(database, server, startup, database.session_attrs, limits.connect).await;
+        let attrs = database.session_attrs;
+        return connect_to(target, server, startup, attrs, limits.connect, used).await;
     }
     let wait = limits.connect.min(CONNECT_ONE_OF_SEVERAL);
     let mut passes = vec![database.session_attrs];
@@ -110,7 +136,7 @@ pub async fn connect(
     let mut reasons = Vec::new();
     for attrs in passes {
         for server in &servers {
-            match connect_to(database, server, startup, attrs, wait).await {
+            match connect_to(target, server, startup, attrs, wait, used).await {
                 Ok(upstream) => return Ok(upstream),
                 // Another server would say the same of a role, a password or a database that is not there.
                 Err(error) if error.is_everywhere() => return Err(error),
@@ -122,16 +148,18 @@ pub async fn connect(
 }
 
 async fn connect_to(
-    database: &Database,
+    target: Target<'_>,
     server: &Server,
     startup: &[(String, String)],
     attrs: SessionAttrs,
     wait: Duration,
+    used: &mut Used,
 ) -> Result<Upstream, ConnectError> {
-    let database = &database.at(server);
+    let database = &target.database.at(server);
+    let target = Target { database, ..target };
     let work = async {
-        let stream = stream::open(database).await?;
-        log_in(database, server, startup, stream).await
+        let stream = stream::open(database, Some(&mut *used)).await?;
+        log_in(target, server, startup, stream, used).await
     };
     let upstream = within(database, wait, work).await?;
     // One server is asked only where something is asked of it.
@@ -150,7 +178,7 @@ pub async fn cancel(database: &Database, key: &CancelKey) -> Result<(), ConnectE
     let CancelKey { server, process_id, secret } = key;
     let database = &database.at(server);
     let work = async {
-        let mut stream = stream::open(database).await?;
+        let mut stream = stream::open(database, None).await?;
         let mut request = BytesMut::new();
         let length = i32::try_from(12 + secret.len())
             .map_err(|_| ConnectError::Protocol("the cancel key is too long".to_owned()))?;
@@ -184,11 +212,13 @@ fn address(database: &Database) -> String {
 }
 
 async fn log_in(
-    database: &Database,
+    target: Target<'_>,
     server: &Server,
     startup: &[(String, String)],
     mut stream: UpstreamStream,
+    used: &mut Used,
 ) -> Result<Upstream, ConnectError> {
+    let database = target.database;
     let hello = startup_message(database, startup)?;
     stream.write_all(&hello).await.map_err(ReadError::Io)?;
     stream.flush().await.map_err(ReadError::Io)?;
@@ -198,7 +228,7 @@ async fn log_in(
         parameters: Vec::new(),
         cancel_key: CancelKey { server: server.clone(), process_id: 0, secret: Vec::new() },
     };
-    auth::authenticate(&mut upstream, database).await?;
+    auth::authenticate(&mut upstream, target, used).await?;
     for _ in 0..LOGIN_MESSAGES_MAX {
         let Message { tag, body } = upstream.login_message().await?;
         match tag {

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use writ_model::config::{Database, UpstreamTls};
 
+use super::credential::Used;
 use super::error::ConnectError;
 use super::{address, tls};
 use crate::stream::MaybeTls;
@@ -18,8 +19,11 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// A connection to a server.
 pub type UpstreamStream = MaybeTls<TlsStream<TcpStream>>;
 
-/// Connects as the database's `tls` says.
-pub(super) async fn open(database: &Database) -> Result<UpstreamStream, ConnectError> {
+/// Connects as the database's `tls` says. What it shows of itself is noted in `used`.
+pub(super) async fn open(
+    database: &Database,
+    used: Option<&mut Used>,
+) -> Result<UpstreamStream, ConnectError> {
     let unreachable = |error: io::Error| ConnectError::Unreachable {
         address: address(database),
         reason: error.to_string(),
@@ -32,7 +36,7 @@ pub(super) async fn open(database: &Database) -> Result<UpstreamStream, ConnectE
     match database.tls {
         UpstreamTls::Disable => Ok(UpstreamStream::Plain(tcp)),
         UpstreamTls::Require | UpstreamTls::VerifyFull => {
-            Ok(UpstreamStream::Tls(Box::new(tls::start(database, tcp).await?)))
+            Ok(UpstreamStream::Tls(Box::new(tls::start(database, tcp, used).await?)))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 use writ_model::config::{CredentialRef, Database, Pooling, UpstreamTls};
 
@@ -17,11 +17,14 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 /// Roles by how they log in; every other role needs SCRAM.
 const HBA: &str = "local all all trust\n\
+    hostssl all certified 127.0.0.1/32 cert\n\
     local replication all trust\n\
     host all trusted 127.0.0.1/32 trust\n\
     host all cleartext 127.0.0.1/32 password\n\
     host all hashed 127.0.0.1/32 md5\n\
     host all all 127.0.0.1/32 scram-sha-256\n";
+/// Roles with certificates of the server's own issuer, as `NAME.crt` and `NAME.key`; the first one logs in by it.
+pub(crate) const CERTIFIED: [&str; 2] = ["certified", "stranger"];
 /// How often another port is tried where someone else was faster.
 const START_TRIES: usize = 5;
 
@@ -37,7 +40,7 @@ impl Postgres {
         let mut server = Self { dir, port: 0 };
         std::fs::write(server.password_file(), format!("{PASSWORD}\n")).expect("written");
         server.write_certificates();
-        for name in ["", "password", "server.crt", "server.key"] {
+        for name in ["", "password", "server.crt", "server.key", "ca.crt"] {
             hand_over(&server.dir.path().join(name));
         }
         let data = server.data();
@@ -89,7 +92,7 @@ impl Postgres {
         let (data, home) = (self.data(), self.dir.path().display().to_string());
         let options = format!(
             "-p {} -k {home} -c listen_addresses=127.0.0.1 -c fsync=off -c ssl=on -c shared_buffers=16MB \
-             -c ssl_cert_file={home}/server.crt -c ssl_key_file={home}/server.key -c autovacuum=off",
+             -c ssl_ca_file={home}/ca.crt -c ssl_cert_file={home}/server.crt -c ssl_key_file={home}/server.key -c autovacuum=off",
             self.port
         );
         let mut command = program("pg_ctl");
@@ -114,6 +117,11 @@ impl Postgres {
         self.dir.path().join("password")
     }
 
+    /// The path of `NAME.crt` or `NAME.key`.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
     pub(crate) fn ca_file(&self) -> String {
         self.dir.path().join("ca.crt").display().to_string()
     }
@@ -133,6 +141,14 @@ impl Postgres {
         write("ca.crt", ca.pem());
         write("server.crt", leaf.pem());
         write("server.key", key.serialize_pem());
+        for role in CERTIFIED {
+            let key = KeyPair::generate().expect("a key");
+            let mut shown = CertificateParams::new(Vec::new()).expect("names");
+            shown.distinguished_name.push(DnType::CommonName, role);
+            let shown = shown.signed_by(&key, &ca).expect("a certificate");
+            write(&format!("{role}.crt"), shown.pem());
+            write(&format!("{role}.key"), key.serialize_pem());
+        }
         let key = self.dir.path().join("server.key");
         let private = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(key, private).expect("permissions");

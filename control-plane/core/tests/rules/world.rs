@@ -171,6 +171,8 @@ pub(crate) fn database(name: &str) -> Database {
         pooling: Pooling::Session,
         session_attrs: writ_model::server::SessionAttrs::Any,
         label: writ_model::label::Label::None,
+        client_certificate: None,
+        roles: Vec::new(),
     }
 }
 

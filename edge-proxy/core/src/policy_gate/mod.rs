@@ -1,5 +1,6 @@
 //! The gate that decides by policy: text → facts → masks → decision → the bytes to send.
 
+mod acting;
 mod bounds;
 mod labels;
 mod profile;
@@ -24,6 +25,7 @@ use crate::catalog::parse_catalog;
 use crate::gate::{Gate, Left, Ruling, SessionNames, Stamp};
 use crate::ledger::{Account, Ledger};
 use crate::screen::Detect;
+use acting::{may_connect, role_of};
 use sensitivity::sensitive_columns;
 use state::{DatabaseState, Scope, ScopeKey, Sensitive};
 
@@ -94,6 +96,7 @@ pub struct PolicyGate {
     /// Of the text at hand.
     shape: Shape,
     label: Option<LabelText>,
+    acting: Option<String>,
 }
 
 impl PolicyGate {
@@ -120,6 +123,7 @@ impl PolicyGate {
         let (ledger, detect) = (current.ledger(), current.detect());
         let usage = ledger.account(&key.principal, now).last_hour(now);
         let (actor, session_limits) = may_connect(&state, &key, now, usage)?;
+        let acting = role_of(&state, &actor)?;
         key.read_only = session_limits.read_only;
         let scope = Scope::unshared(Ok(ColumnMasks::default()));
         let mut gate = Self {
@@ -140,6 +144,7 @@ impl PolicyGate {
             detect,
             shape: Shape::default(),
             label: None,
+            acting,
         };
         gate.open_accounts(now);
         gate.set_names(names);
@@ -298,7 +303,10 @@ impl PolicyGate {
         if matches!(decision.verdict, Verdict::Deny(_)) {
             return;
         }
-        if let Some((rule, denial)) = bounds::refusal(facts, &decision.limits, self.key.read_only) {
+        let refusal = self.role_refusal(facts);
+        let refusal =
+            refusal.or_else(|| bounds::refusal(facts, &decision.limits, self.key.read_only));
+        if let Some((rule, denial)) = refusal {
             decision.rules = rule.parse::<RuleId>().into_iter().collect();
             decision.verdict = Verdict::Deny(denial);
         }
@@ -380,27 +388,6 @@ fn database_gone() -> Denial {
     }
 }
 
-fn may_connect(
-    state: &DatabaseState,
-    key: &ScopeKey,
-    now: Timestamp,
-    usage: Usage,
-) -> Result<(Actor, Limits), Denial> {
-    let actor = state
-        .config
-        .actor(&key.principal)
-        .map_err(|e| Denial { reason: e.to_string(), next_step: "ask an administrator".into() })?;
-    let decision = state.policies.connect(&state.subject(&actor), &key.context(now, usage));
-    match decision.verdict {
-        Verdict::Allow => Ok((actor, decision.limits)),
-        Verdict::Deny(denial) => Err(denial),
-        Verdict::Hold(_) => Err(Denial {
-            reason: "connecting needs an approval, which is not supported".into(),
-            next_step: "let the policy permit Connect without approval".into(),
-        }),
-    }
-}
-
 impl Gate for PolicyGate {
     fn refresh(&mut self, now: Timestamp) -> Result<(), String> {
         let state = self.current.state().ok_or_else(|| database_gone().reason)?;
@@ -421,6 +408,9 @@ impl Gate for PolicyGate {
             may_connect(&self.state, &self.key, now, usage).map_err(|denial| denial.reason)?;
         if limits.read_only && !self.key.read_only {
             return Err("this principal's sessions are read-only from now on".into());
+        }
+        if role_of(&self.state, &actor).map_err(|denial| denial.reason)? != self.acting {
+            return Err("this principal acts as another role of the database from now on".into());
         }
         if actor != self.actor {
             self.actor = actor;

@@ -123,6 +123,8 @@ pub fn state_with(files: &[PolicyFile]) -> Arc<DatabaseState> {
         pooling: Pooling::Session,
         session_attrs: writ_model::server::SessionAttrs::Any,
         label: writ_model::label::Label::None,
+        client_certificate: None,
+        roles: Vec::new(),
     };
     let principals = [
         principal("user:dana", &["developers"], None),
