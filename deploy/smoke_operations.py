@@ -77,7 +77,7 @@ def add(step, smoke):
                                          token="ADMIN").stdout)
             _, err = psql.communicate(timeout=10)
         assert "57P01" in err and "ended by user:ada: it blocks the shop" in err, err
-        smoke.until("the server to stop", lambda: smoke.psql("DIRECT", asleep) == "0", 2.0)
+        smoke.until("the server to stop", lambda: smoke.psql("DIRECT", asleep) == "0", 10.0)
         assert smoke.psql("ADMIN", read) == before, "the statement went on behind a connection that was gone"
         again = smoke.writ("edges", "kill", session, "--reason", "again", token="ADMIN", check=False)
         assert again.returncode == 1 and "no session" in again.stderr, again

@@ -283,6 +283,18 @@ impl Door {
         );
     }
 
+    /// A place among the edge's sessions.
+    fn room(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| {
+            self.shared.metrics.limited(Limit::Sessions);
+            Refused::new(
+                SqlState("53300"),
+                format!("this edge has its most sessions, {}", self.sessions_max),
+                "close some, or connect to another edge",
+            )
+        })
+    }
+
     async fn admit(
         &self,
         stream: &mut ClientStream,
@@ -299,14 +311,7 @@ impl Door {
         }
         self.drain.admit()?;
         // Taken before anything is asked: logins that come at once count each other.
-        let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| {
-            self.shared.metrics.limited(Limit::Sessions);
-            Refused::new(
-                SqlState("53300"),
-                format!("this edge has its most sessions, {}", self.sessions_max),
-                "close some, or connect to another edge",
-            )
-        })?;
+        let room = self.room()?;
         let config = self.databases.config().ok_or_else(no_configuration)?;
         let proven = self
             .authenticator

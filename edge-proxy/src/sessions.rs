@@ -326,20 +326,12 @@ mod tests {
 
     #[test]
     fn a_flood_of_cancel_requests_reaches_the_database_at_a_bounded_rate() {
-        let (sessions, id) = (Arc::new(Sessions::default()), "user:ada".parse().expect("an id"));
-        let principal = Principal {
-            id,
-            display_name: "ada".to_owned(),
-            groups: [].into(),
-            on_behalf_of: None,
-            disabled: false,
+        let sessions = Arc::new(Sessions::default());
+        let flooding = |session| {
+            let (reach, incoming) = reach("user:ada", session, &[7; 4]);
+            (sessions.enter(reach), incoming)
         };
-        let actor = Arc::new(Actor { principal, chain: vec![] });
-        let enter = || {
-            let (events, incoming) = mailbox();
-            (sessions.enter(key(&[7; 4]), Arc::clone(&actor), events), incoming)
-        };
-        let ((flooded, mut incoming), (other, _incoming)) = (enter(), enter());
+        let ((flooded, mut incoming), (other, _incoming)) = (flooding("a"), flooding("b"));
         let cancel = |place: &Place, now| {
             let request = CancelRequest { process_id: place.process_id, key: key(&[7; 4]) };
             sessions.cancel(&request, now)

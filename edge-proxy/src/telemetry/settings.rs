@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(metadata[1].0.as_str(), "x-tenant");
         assert_eq!((found.timeout.as_millis(), found.delay), (1_500, EXPORT_DELAY_MAX));
         assert_eq!(found.sampler, Sampler { root: Root::Share(0.25), parent_based: false });
-        assert!(!format!("{found:?}").contains("cret"), "headers are secret");
+        assert!(!format!("{found:?}").contains("s=cret"), "headers are secret");
     }
 
     #[test]

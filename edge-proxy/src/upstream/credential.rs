@@ -23,12 +23,10 @@ impl<'a> From<&'a Database> for Target<'a> {
     }
 }
 
-/// What one login used. A second one, after the server refused the first, reads everything again.
+/// What one login used.
 #[derive(Debug, Default)]
 pub(super) struct Used {
-    /// Whether it is the second one.
-    pub(super) again: bool,
-    pub(super) password: Option<Secret<String>>,
+    password: Option<Secret<String>>,
     /// The certificate's file as it was.
     pub(super) certificate: Option<Vec<u8>>,
 }
@@ -39,12 +37,12 @@ impl Used {
         &mut self,
         target: Target<'_>,
     ) -> Result<Secret<String>, ConnectError> {
-        let password = password(target, self.again).await?;
+        let password = password(target, false).await?;
         self.password = Some(password.clone());
         Ok(password)
     }
 
-    /// Whether there is something else to try by now.
+    /// Whether there is something else to try by now: everything is read again, and what was is what the next login uses.
     pub(super) async fn is_outdated(&self, target: Target<'_>) -> bool {
         if let Some(used) = &self.password
             && let Ok(now) = password(target, true).await

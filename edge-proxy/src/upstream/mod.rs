@@ -109,8 +109,7 @@ pub async fn connect(
     match connect_to_any(target, startup, limits, &mut used).await {
         Err(error) if error.is_credential_wrong() && used.is_outdated(target).await => {
             tracing::info!(database = %target.database.name, "the credential changed and is used anew");
-            let mut used = Used { again: true, ..Used::default() };
-            connect_to_any(target, startup, limits, &mut used).await
+            connect_to_any(target, startup, limits, &mut Used::default()).await
         }
         done => done,
     }
