@@ -303,11 +303,7 @@ impl Door {
         login: &mut Login,
     ) -> Result<Admitted, Refused> {
         if !stream.is_tls() && !self.plaintext {
-            return Err(Refused::new(
-                sqlstate::AUTHENTICATION,
-                "this edge speaks TLS only",
-                "connect with sslmode=require or, better, sslmode=verify-full and the CA file",
-            ));
+            return Err(tls_only());
         }
         self.drain.admit()?;
         // Taken before anything is asked: logins that come at once count each other.
@@ -349,10 +345,7 @@ impl Door {
         let (link, greeting) = link(&served, parameters).await?;
         login.step(Step::Connection);
         let database_role = greeting.names.role.clone();
-        // Whatever stands between: the server says who it is.
-        if gate.role().is_some_and(|role| role != database_role) {
-            return Err(not_acting(served.database().name.as_str(), "it did not become that role"));
-        }
+        acts_as(&gate, &database_role, &served)?;
         gate.set_names(SessionNames::clone(&greeting.names));
         let profile = SessionProfile {
             session,
@@ -380,6 +373,24 @@ impl Door {
             )
         })
     }
+}
+
+/// Whatever stands between: the server says who the session is.
+fn acts_as(gate: &PolicyGate, database_role: &str, served: &Served) -> Result<(), Refused> {
+    match gate.role() {
+        Some(role) if role != database_role => {
+            Err(not_acting(served.database().name.as_str(), "it did not become that role"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn tls_only() -> Refused {
+    Refused::new(
+        sqlstate::AUTHENTICATION,
+        "this edge speaks TLS only",
+        "connect with sslmode=require or, better, sslmode=verify-full and the CA file",
+    )
 }
 
 fn no_configuration() -> Refused {
