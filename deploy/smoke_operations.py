@@ -64,7 +64,8 @@ def add(step, smoke):
 
     @step
     def a_killed_session_says_who_and_why():
-        asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        asleep = ("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' "
+                  "AND query LIKE '%id = 2 AND pg_sleep(60)%'")
         read = "SELECT stock FROM products WHERE id = 2"
         before = smoke.psql("ADMIN", read)
         update = "UPDATE products SET stock = stock + 1 WHERE id = 2 AND pg_sleep(60) IS NOT NULL"
@@ -184,3 +185,13 @@ def add(step, smoke):
                 return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
         except FileNotFoundError:
             return False
+
+    @step
+    def a_reader_that_has_seen_enough_is_no_error():
+        for arguments in (("edges", "list"), ("edges", "list", "--json"), ("cluster", "events", "--json")):
+            reader, writer = os.pipe()
+            os.close(reader)
+            environment = dict(smoke.ENV, WRIT_TOKEN=smoke.ENV["WRIT_TOKEN_ADMIN"])
+            done = subprocess.run([smoke.WRIT, *arguments], env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)
+            os.close(writer)
+            assert (done.returncode, done.stderr) == (0, ""), done

@@ -1,8 +1,29 @@
 //! What people read (short tables) and what programs read (JSON): both from the same rows.
 
+use std::io::{self, ErrorKind, Write};
+
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use serde_json::Value;
 use time::OffsetDateTime;
+
+/// Prints a line on standard output, as `println!` does, but see [`line`].
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(&format!($($text)*)) };
+}
+pub(crate) use say;
+
+/// Prints a line on standard output. Where nobody reads on (`… | head`), the command is over, as its user wants it; where it
+/// cannot be written, it has failed.
+pub(crate) fn line(text: &str) {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("standard output cannot be written: {error}");
+            std::process::exit(1);
+        }
+    }
+}
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,25 +40,25 @@ const CELL_CHARS_MAX: usize = 72;
 /// Prints `rows` (JSON objects): all of them as JSON, or the `columns` (title, key) of each as a table.
 pub(crate) fn rows(format: Format, columns: &[(&str, &str)], rows: &[Value], none: &str) {
     match format {
-        Format::Json => println!("{}", pretty(&Value::Array(rows.to_vec()))),
-        Format::Table if rows.is_empty() => println!("{none}"),
-        Format::Table => println!("{}", table(columns, rows)),
+        Format::Json => say!("{}", pretty(&Value::Array(rows.to_vec()))),
+        Format::Table if rows.is_empty() => say!("{none}"),
+        Format::Table => say!("{}", table(columns, rows)),
     }
 }
 
 /// Prints one object: as JSON, or as `title  value` lines of the `fields` that are not empty.
 pub(crate) fn object(format: Format, fields: &[(&str, &str)], value: &Value) {
     match format {
-        Format::Json => println!("{}", pretty(value)),
-        Format::Table => println!("{}", lines(fields, value)),
+        Format::Json => say!("{}", pretty(value)),
+        Format::Table => say!("{}", lines(fields, value)),
     }
 }
 
 /// Prints a short sentence for people, or `value` for programs.
 pub(crate) fn sentence(format: Format, text: &str, value: &Value) {
     match format {
-        Format::Json => println!("{}", pretty(value)),
-        Format::Table => println!("{text}"),
+        Format::Json => say!("{}", pretty(value)),
+        Format::Table => say!("{text}"),
     }
 }
 

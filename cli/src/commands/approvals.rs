@@ -166,8 +166,8 @@ async fn watch(settings: &Settings, admin: &mut Admin) -> Result<Answer> {
         let value = row(approval?, now_micros());
         let word = |key: &str| crate::output::text(value.get(key)).replace('\n', " ");
         match settings.format {
-            Format::Json => println!("{value}"),
-            Format::Table => println!(
+            Format::Json => crate::output::say!("{value}"),
+            Format::Table => crate::output::say!(
                 "{}  {:<9} {} on {}: {} (waiting {}, {})",
                 word("id"),
                 word("status"),

@@ -81,15 +81,15 @@ async fn sql(settings: &Settings, query: &str, lake: &LakeAddress) -> Result<Ans
     match settings.format {
         Format::Json => {
             let list: Vec<Value> = rows.into_iter().map(|row| keyed(&titles, row)).collect();
-            println!("{}", serde_json::to_string_pretty(&list).unwrap_or_default());
+            crate::output::say!("{}", serde_json::to_string_pretty(&list).unwrap_or_default());
         }
         Format::Table => {
             let count = rows.len();
             let cell = |value: Option<String>| printable(&value.unwrap_or_default());
             let cells = rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect();
             let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-            println!("{}", grid(&titles, cells));
-            println!("{count} row{}", if count == 1 { "" } else { "s" });
+            crate::output::say!("{}", grid(&titles, cells));
+            crate::output::say!("{count} row{}", if count == 1 { "" } else { "s" });
         }
     }
     Ok(Answer::Done)
@@ -149,11 +149,11 @@ fn newer(seen: &BTreeMap<String, u64>) -> String {
 
 fn print_statement(format: Format, row: &Value) {
     if format == Format::Json {
-        println!("{row}");
+        crate::output::say!("{row}");
         return;
     }
     let word = |key: &str| crate::output::text(row.get(key)).replace('\n', " ");
-    println!(
+    crate::output::say!(
         "{}  {:<16} {:<10} {:<6} {}",
         word("time"),
         word("actor_user"),

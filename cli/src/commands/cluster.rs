@@ -40,7 +40,7 @@ async fn status(settings: &Settings) -> Result<Answer> {
     ];
     object(settings.format, &fields, &value);
     if settings.format == Format::Table {
-        println!();
+        crate::output::say!("");
         rows(
             settings.format,
             &[("MEMBER", "id"), ("ADDRESS", "address"), ("ROLE", "role")],
@@ -59,10 +59,10 @@ async fn events(settings: &Settings, from: u64, follow: bool) -> Result<Answer> 
     while let Some(event) = events.next().await {
         let event = row(event?);
         match settings.format {
-            Format::Json => println!("{event}"),
+            Format::Json => crate::output::say!("{event}"),
             Format::Table => {
                 let word = |key: &str| crate::output::text(event.get(key));
-                println!(
+                crate::output::say!(
                     "{:>6}  {}  {:<20} {:<24} {}",
                     word("seq"),
                     word("at"),

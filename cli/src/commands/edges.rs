@@ -65,8 +65,12 @@ async fn drain(
     let mut admin = client::connect(settings).await?;
     let drain = v1::DrainEdge { id: edge.clone(), deadline_ms: deadline.unwrap_or(0), reason };
     let reply = client::submit(&mut admin, Command::DrainEdge(drain)).await?;
-    while wait && !is_drained(&mut admin, &edge).await? {
-        tokio::time::sleep(LOOK_EVERY).await;
+    if wait {
+        // What it said before this drain may be of the one before, or from before the newest session.
+        let said_before = drained(&mut admin, &edge).await?.last_seen_micros;
+        while !is_drained(&mut admin, &edge, said_before).await? {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
     let done = if wait { "has no sessions left, and takes none" } else { "takes no new sessions" };
     let text = format!("{edge} {done} (event {})", reply.last_event);
@@ -74,15 +78,22 @@ async fn drain(
     Ok(Answer::Done)
 }
 
-/// Whether the edge itself says that it takes no sessions and has none.
-async fn is_drained(admin: &mut client::Admin, edge: &str) -> Result<bool> {
+/// Whether the edge itself says, and said it after `said_before`, that it takes no sessions and has none.
+async fn is_drained(admin: &mut client::Admin, edge: &str, said_before: i64) -> Result<bool> {
+    let status = drained(admin, edge).await?;
+    let news = status.last_seen_micros > said_before;
+    Ok(news && status.connected && status.draining && status.sessions == 0)
+}
+
+/// An edge that is to be drained.
+async fn drained(admin: &mut client::Admin, edge: &str) -> Result<v1::EdgeStatus> {
     let reply = admin.list_edges(v1::Empty {}).await?.into_inner();
-    let found = reply.edges.iter().find(|status| status.id == edge);
+    let found = reply.edges.into_iter().find(|status| status.id == edge);
     let status = found.ok_or_else(|| Failure::no(format!("{edge} was removed")))?;
     if status.drained_by.is_empty() {
         return Err(Failure::no(format!("{edge} was resumed")));
     }
-    Ok(status.connected && status.draining && status.sessions == 0)
+    Ok(status)
 }
 
 async fn resume(settings: &Settings, edge: String) -> Result<Answer> {

@@ -38,7 +38,10 @@ pub(crate) async fn login(settings: &Settings, login: &Login) -> Result<Answer> 
     let text = toml::to_string(&stored).map_err(|error| Failure::no(error.to_string()))?;
     write_private(&path, &text)?;
     let name = me.principal.map(|p| p.id).unwrap_or_default();
-    println!("You are {name}. The token lasts until {}.", moment(me.token_expires_at_micros));
+    crate::output::say!(
+        "You are {name}. The token lasts until {}.",
+        moment(me.token_expires_at_micros)
+    );
     Ok(Answer::Done)
 }
 

@@ -100,11 +100,11 @@ async fn show(settings: &Settings, default_pack: bool) -> Result<Answer> {
     if settings.format == Format::Json {
         let list: Vec<Value> =
             files.iter().map(|f| json!({ "name": f.name, "text": f.text })).collect();
-        println!("{}", Value::Array(list));
+        crate::output::say!("{}", Value::Array(list));
         return Ok(Answer::Done);
     }
     for f in files {
-        println!("// ---- {}\n{}", f.name, f.text.trim_end());
+        crate::output::say!("// ---- {}\n{}", f.name, f.text.trim_end());
     }
     Ok(Answer::Done)
 }
