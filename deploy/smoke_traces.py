@@ -112,11 +112,11 @@ def add(step, smoke):
             "writ.session.id": row["session_id"], "writ.principal": row["actor_user"], "writ.principal.kind": "agent",
             "writ.on_behalf_of": row["on_behalf_of"].split(","), "writ.decision": row["decision"],
             "writ.effect": row["effect"], "writ.protocol": row["protocol"], "writ.environment": row["environment"],
-            "writ.epoch": row["epoch"], "writ.rows": row["rows"], "writ.bytes_out": row["bytes"],
+            "writ.epoch": int(row["epoch"]), "writ.rows": int(row["rows"]), "writ.bytes_out": int(row["bytes"]),
         }
         found = {key: span["attributes"].get(key) for key in expected}
         assert found == expected, (found, expected)
-        assert row["decision"] == "mask" and row["rows"] == 3, row
+        assert row["decision"] == "mask" and int(row["rows"]) == 3, row
         assert below["database"]["kind"] == 3 and below["database"]["attributes"]["db.namespace"] == server["dbname"]
         resource = span["resource"]
         assert (resource["service.name"], resource["service.instance.id"]) == ("writ-edge", "edge-1"), resource
