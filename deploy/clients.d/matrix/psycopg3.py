@@ -135,9 +135,12 @@ def pipelines(connection):
 
     def broken():
         found = []
+        # Where the error comes early, psycopg raises it at a later execute, and leaves what is behind it unsent.
+        cursors = [connection.cursor() for _ in range(5)]
         try:
             with connection.pipeline() as pipeline:
-                cursors = [connection.execute("SELECT 10 / %s::int", (n,)) for n in [1, 2, 0, 4, 5]]
+                for cursor, n in zip(cursors, [1, 2, 0, 4, 5]):
+                    cursor.execute("SELECT 10 / %s::int", (n,))
                 pipeline.sync()
         except psycopg.Error as error:
             found.append(failure(error))
