@@ -41,8 +41,9 @@ def add_shared(step, smoke, connect, one):
             if number % 3 == 1:
                 # In the middle of a statement, whose end nobody waits for.
                 with concurrent.futures.ThreadPoolExecutor(1) as pool:
-                    running = pool.submit(cursor.execute, "SELECT pg_sleep(1)")
-                    time.sleep(0.05)
+                    running = pool.submit(cursor.execute, f"SELECT pg_sleep(1) /* left in {number} */")
+                    runs = f"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%* left in {number} *%' AND wait_event = 'PgSleep'"
+                    smoke.until("the statement to run", lambda: smoke.psql("DIRECT", runs) == "1")
                     break_off(connection)
                     assert running.exception(timeout=20)
             elif number % 3 == 2:
