@@ -46,7 +46,7 @@ pub fn session(data: &[u8]) {
         return;
     }
     let closed = whole.server.closed || parts.server.closed;
-    if !closed {
+    if !closed && !ends_amid_errors(&whole, &client) {
         assert_eq!(whole.session.ended(), parts.session.ended(), "in pieces of {piece}");
         assert_eq!(shown(&whole.seen), shown(&parts.seen), "in pieces of {piece}");
     }
@@ -60,6 +60,13 @@ pub fn session(data: &[u8]) {
     } else {
         each_unit_is_answered(&whole, &client);
     }
+}
+
+/// Whether a text ended a transaction and read on, and there was an error. Such a text is refused where names may change half
+/// way (E2), and a SET that was sent counts even if the server ignores it: whether it was sent depends on the pieces.
+fn ends_amid_errors(world: &World, client: &Client) -> bool {
+    let ends = |line: &String| line.contains("end ");
+    shown(&client.sent).iter().any(ends) && shown(&world.seen).iter().any(|l| l.starts_with('E'))
 }
 
 /// What the server was sent but for Flush, which is asked for where an answer is waited for and changes nothing else:
@@ -220,7 +227,8 @@ pub fn shown(bytes: &[u8]) -> Vec<String> {
 
 /// The client sees what a server would say that has the policy itself.
 fn like_the_reference(world: &World, client: &Client) {
-    let mut reference = Server::new(true);
+    let reference = Server::new(true);
+    let mut reference = if world.lease.is_some() { reference.shared() } else { reference };
     reference.send(&client.sent);
     while reference.step() {}
     reference.flush();

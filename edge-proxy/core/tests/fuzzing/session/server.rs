@@ -59,12 +59,20 @@ pub struct Server {
     /// A statement changed what later ones meet in the connection.
     dirty: bool,
     pub refuses: bool,
+    /// In a transaction that has failed no statement is described, whether it has a result or not: what a client of a shared
+    /// connection sees that lacks the statement (docs/pooling.md).
+    shared: bool,
     pub closed: bool,
 }
 
 impl Server {
     pub fn new(refuses: bool) -> Self {
         Self { refuses, ..Self::default() }
+    }
+
+    /// A connection that sessions share, or what a session with one has to look like.
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
@@ -305,7 +313,7 @@ impl Server {
             Err(code) => return self.fail(code),
         };
         let described = programs::described(&text);
-        if self.failed && described.is_some() {
+        if self.failed && (described.is_some() || (self.shared && body[0] == b'S')) {
             return self.fail("25P02");
         }
         if body[0] == b'S' {

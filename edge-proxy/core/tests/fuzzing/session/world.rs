@@ -99,7 +99,7 @@ pub struct World {
     pub eof: bool,
     arriving: bool,
     /// Where connections are shared: those of all, and whether the session has one.
-    lease: Option<Lease>,
+    pub lease: Option<Lease>,
 }
 
 impl World {

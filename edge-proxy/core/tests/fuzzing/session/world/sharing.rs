@@ -59,7 +59,7 @@ impl Shelf {
             return None;
         }
         self.open += 1;
-        Some(Idle { server: Server::new(false), backend: Backend::default() })
+        Some(Idle { server: Server::new(false).shared(), backend: Backend::default() })
     }
 }
 
