@@ -30,8 +30,6 @@ NAMED = [
     Named("psycopg2|ODBC", r"large values: 5 MB of text(, in the text)?", r"longer than 1048576 bytes",
           "The driver puts the value into the text, and a text of more than 1 MiB is refused; as a parameter any size passes"),
     Named("asyncpg", r"cursors: step by step", r"FETCH and MOVE of a portal", "Cursor.forward() sends MOVE for a portal that Bind made, which is not decided on; its other calls work"),
-    Named("asyncpg", r"prepared statements: a table that changes", r"42P01.*rule=closed\.opaque",
-          "Known bug: in a session that has a temporary table, one text cannot make another and use it; two texts can"),
 ]
 
 

@@ -32,10 +32,16 @@ impl Walk<'_> {
         }
         let sure = !self.names_changed && !self.schema_made;
         let schema = creation_schema(&self.names, &relation.schemaname, temporary, sure);
-        if if_absent && self.catalog.relation(&schema, &relation.relname).is_some() {
+        // The server told what is in the session's own temporary schema, and nobody else makes anything there.
+        let told = sure && schema == "pg_temp";
+        let is_there = match told {
+            true => self.names.temp_relations.contains(&relation.relname),
+            false => self.catalog.relation(&schema, &relation.relname).is_some(),
+        };
+        if if_absent && is_there {
             return;
         }
-        let content = if if_absent { Content::Unsure } else { Content::Own };
+        let content = if if_absent && !told { Content::Unsure } else { Content::Own };
         self.made.insert(&schema, &relation.relname, Made { content, hooked });
     }
 
@@ -299,12 +305,7 @@ impl Walk<'_> {
                 self.changed(renamed.oid, Some(renamed));
             }
             None => match self.made.remove(schema, &relation.relname) {
-                Some(made) => {
-                    let sure = !self.names_changed && !self.schema_made;
-                    let temporary = self.names.temp_relations.contains(&relation.relname);
-                    let schema = creation_schema(&self.names, schema, temporary, sure);
-                    self.made.insert(&schema, &rename.newname, made);
-                }
+                Some((schema, made)) => self.made.insert(&schema, &rename.newname, made),
                 None => return self.definitions_change(),
             },
         }

@@ -197,7 +197,9 @@ impl MadeRelations {
     /// The relation of the text that a name may mean: without a schema, one of `path` where that is known.
     pub(crate) fn get(&self, schema: &str, name: &str, path: Option<&[&str]>) -> Option<Made> {
         let schema = plain(schema);
-        let seen = |s: &str| s.is_empty() || path.is_none_or(|p| p.contains(&s));
+        // The server's name for the temporary schema of a session has a number.
+        let holds = |path: &[&str], s: &str| path.iter().any(|of_path| plain(of_path) == s);
+        let seen = |s: &str| s.is_empty() || path.is_none_or(|p| holds(p, s));
         let fits = |s: &str| if schema.is_empty() { seen(s) } else { s == schema };
         let mut named = self.0.iter().filter(|((s, n), _)| n == name && fits(s));
         named.next().map(|(_, made)| *made)
@@ -211,8 +213,9 @@ impl MadeRelations {
         }
     }
 
-    /// Takes away the relation that a name means; `None` where it means none of the text's, or not surely one.
-    pub(crate) fn remove(&mut self, schema: &str, name: &str) -> Option<Made> {
+    /// Takes away the relation that a name means, with its schema; `None` where it means none of the text's, or not surely
+    /// one.
+    pub(crate) fn remove(&mut self, schema: &str, name: &str) -> Option<(String, Made)> {
         let schema = plain(schema);
         let fits = |k: &&(String, String)| k.1 == name && (k.0 == schema || schema.is_empty());
         let mut named = self.0.keys().filter(fits);
@@ -220,7 +223,7 @@ impl MadeRelations {
             (Some(only), None) => only.clone(),
             _ => return None,
         };
-        self.0.remove(&key)
+        self.0.remove(&key).map(|made| (key.0, made))
     }
 }
 

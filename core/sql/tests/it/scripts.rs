@@ -190,6 +190,71 @@ fn a_dropped_temporary_table_uncovers_what_is_masked() {
     assert!(outcome.contains("CASE WHEN ssn IS NULL"), "{outcome}");
 }
 
+/// A session that made something temporary before: its path has the server's own name for the schema.
+fn with_temporary() -> Names {
+    let path = ["pg_temp_3", "pg_catalog", "public"];
+    Names {
+        search_path: path.map(str::to_owned).to_vec(),
+        temp_relations: vec!["earlier".to_owned()],
+        ..Names::default()
+    }
+}
+
+#[test]
+fn a_session_with_temporary_tables_makes_another_and_uses_it_in_one_text() {
+    for text in [
+        "CREATE TEMP TABLE x AS SELECT id FROM orders; SELECT id FROM x; SELECT note FROM orders",
+        "BEGIN; CREATE TEMP TABLE x (a int); INSERT INTO x SELECT id FROM earlier; SELECT a FROM pg_temp.x; COMMIT",
+        "CREATE TEMP TABLE x (a int); ALTER TABLE x RENAME TO y; INSERT INTO y VALUES (1); SELECT a FROM y",
+        "DROP TABLE earlier; CREATE TEMP TABLE earlier (a int); SELECT a FROM earlier",
+        "CREATE TEMP TABLE IF NOT EXISTS x (a int); INSERT INTO x VALUES (1); SELECT a FROM x",
+        "CREATE TEMP TABLE IF NOT EXISTS earlier (a int); INSERT INTO earlier VALUES (1); SELECT a FROM earlier",
+        "CREATE TABLE t (a int); INSERT INTO t VALUES (1); SELECT a FROM t",
+        "CREATE TEMP TABLE x AS SELECT ssn FROM customers; DROP TABLE x; SELECT note FROM orders",
+    ] {
+        let outcome = outcome(text, &with_temporary());
+        assert!(
+            !outcome.starts_with("refused") && !outcome.starts_with("opaque"),
+            "{text}: {outcome}"
+        );
+    }
+}
+
+#[test]
+fn what_a_new_temporary_relation_may_hide_is_refused() {
+    for text in [
+        "CREATE TEMP TABLE orders (id int); SELECT note FROM orders",
+        "CREATE TEMP TABLE customers (ssn text); SELECT ssn FROM customers",
+        "CREATE TEMP TABLE x (ssn text); ALTER TABLE x RENAME TO customers; INSERT INTO customers VALUES ('1')",
+        "CREATE TEMP TABLE IF NOT EXISTS orders (id int); DELETE FROM orders",
+        // Not its own temporary schema, or not surely.
+        "CREATE TEMP TABLE x (a int); SELECT a FROM public.x",
+        "CREATE TEMP TABLE x (a int); SELECT a FROM pg_temp_4.y",
+        "SET search_path = app; CREATE TEMP TABLE IF NOT EXISTS x (a int); SELECT a FROM x",
+        "DISCARD TEMP; CREATE TEMP TABLE IF NOT EXISTS x (a int); SELECT a FROM x",
+        "CREATE TEMP TABLE x (a int); COMMIT; SELECT a FROM x",
+        "CREATE TABLE IF NOT EXISTS x (ssn text); SELECT ssn FROM x",
+        // What runs behind it, and what it shows.
+        "CREATE TEMP VIEW x AS SELECT ssn FROM customers; SELECT ssn FROM x",
+        "CREATE TEMP VIEW x AS SELECT id, note FROM orders; DELETE FROM x",
+        "CREATE TEMP TABLE x (a int); CREATE TRIGGER g BEFORE INSERT ON x FOR EACH ROW EXECUTE FUNCTION f(); INSERT INTO x VALUES (1)",
+        "CREATE TEMP TABLE x (a int); ALTER TABLE events_old INHERIT x; SELECT a FROM x",
+    ] {
+        let outcome = outcome(text, &with_temporary());
+        assert!(
+            outcome.starts_with("refused") || outcome.starts_with("opaque"),
+            "{text}: {outcome}"
+        );
+    }
+}
+
+#[test]
+fn what_is_copied_into_a_temporary_table_is_masked_on_the_way() {
+    let text = "CREATE TEMP TABLE x AS SELECT ssn FROM customers; SELECT ssn FROM x";
+    let outcome = outcome(text, &with_temporary());
+    assert!(outcome.contains("CASE WHEN ssn IS NULL"), "{outcome}");
+}
+
 #[test]
 fn many_changes_are_bounded() {
     use std::fmt::Write as _;
