@@ -1,4 +1,5 @@
-//! The ingest port: mTLS in front of the writer. A client ships only as the source that its certificate names.
+//! The ingest port: mTLS in front of the writer. A client ships only as the source that its certificate names,
+//! or as one of its streams.
 
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ fn source<T>(request: &Request<T>) -> Result<String, Status> {
 }
 
 fn check_source(certified: &str, said: &str) -> Result<(), Status> {
-    if certified == said {
+    if peer::may_ship_as(certified, said) {
         return Ok(());
     }
     let text = format!("the certificate is {certified}'s; it cannot ship as `{said}`");
@@ -76,7 +77,7 @@ async fn submit(ingest: &Ingest, source: &str, batch: v1::ShipBatch) -> Result<P
     let v1::ShipBatch { source: said, records } = batch;
     check_source(source, &said)?;
     let records = records.into_iter().map(framed).collect::<Result<Vec<_>, _>>()?;
-    ingest.submit(source, records).await.map_err(|error| status(&error))
+    ingest.submit(&said, records).await.map_err(|error| status(&error))
 }
 
 /// Reads batches until the client or the lake stops. Nothing is read ahead of [`BATCHES_IN_FLIGHT_MAX`].
@@ -127,9 +128,9 @@ impl IngestService for Service {
         &self,
         request: Request<v1::ResumeRequest>,
     ) -> Result<Response<v1::ResumeReply>, Status> {
-        let source = source(&request)?;
-        check_source(&source, &request.get_ref().source)?;
-        let state = self.ingest.resume(&source).await.map_err(|error| status(&error))?;
+        let said = &request.get_ref().source;
+        check_source(&source(&request)?, said)?;
+        let state = self.ingest.resume(said).await.map_err(|error| status(&error))?;
         Ok(Response::new(v1::ResumeReply { seq: state.seq, chain: state.chain.0.to_vec() }))
     }
 

@@ -1,6 +1,7 @@
 //! Who ships: the identity in a client certificate, and the source name that goes with it.
 
 use rustls_pki_types::CertificateDer;
+use writ_audit::is_stream_of;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -38,6 +39,12 @@ pub(crate) fn source_of_uri(uri: &str) -> Result<String, PeerError> {
     source.ok_or_else(|| PeerError::NotASource(uri.to_owned()))
 }
 
+/// Whether the holder of `certified`'s certificate ships under the name `said`: its own, or one of an edge's streams.
+pub(crate) fn may_ship_as(certified: &str, said: &str) -> bool {
+    certified == said
+        || (!certified.starts_with(CONTROL_PLANE_PREFIX) && is_stream_of(said, certified))
+}
+
 /// The source that the holder of this (already verified) certificate ships as.
 pub(crate) fn source_of(certificate: &CertificateDer<'_>) -> Result<String, PeerError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| PeerError::Unreadable)?;
@@ -69,5 +76,15 @@ mod tests {
         {
             assert_eq!(source_of_uri(uri), Err(PeerError::NotASource(uri.to_owned())));
         }
+    }
+
+    #[test]
+    fn an_edge_ships_its_own_streams_and_no_others() {
+        for said in ["edge-1", "edge-1#2"] {
+            assert!(may_ship_as("edge-1", said), "{said}");
+            assert!(!may_ship_as("edge-2", said), "{said}");
+        }
+        assert!(may_ship_as("control-plane:1", "control-plane:1"));
+        assert!(!may_ship_as("control-plane:1", "control-plane:1#2"));
     }
 }

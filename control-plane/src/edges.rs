@@ -17,7 +17,7 @@ use writ_proto::v1::edge_to_control::Message as FromEdge;
 use crate::app::Ids;
 use crate::ca::{CaError, NODE_CERTIFICATE_VALID, Subject};
 use crate::convert::{self, id, invalid, status};
-use crate::fleet::Fleet;
+use crate::fleet::{Connected, Fleet};
 use crate::keys::Keys;
 use crate::leader::Leader;
 use crate::lines::Lines;
@@ -279,7 +279,7 @@ struct Subscriber {
 impl Subscriber {
     async fn run(mut self, mut incoming: Streaming<v1::EdgeToControl>) {
         let (fleet, name) = (Arc::clone(&self.fleet), self.name.clone());
-        let _connected = fleet.connected(&name, self.leader.now());
+        let connected = fleet.connected(&name, self.leader.now());
         let (_line, mut messages) = self.lines.open(&self.name);
         let mut state = self.leader.watch();
         let mut alive = tokio::time::interval(ALIVE_EVERY);
@@ -290,7 +290,7 @@ impl Subscriber {
                     Some(Ok(v1::EdgeToControl { message })) => {
                         // None: a message of a newer version, not for us.
                         if let Some(message) = message {
-                            self.hear(message);
+                            self.hear(message, &connected);
                         }
                         Some(())
                     }
@@ -314,14 +314,14 @@ impl Subscriber {
         }
     }
 
-    fn hear(&mut self, message: FromEdge) {
+    fn hear(&mut self, message: FromEdge, connected: &Connected<'_>) {
         let (name, now) = (&self.name, self.leader.now());
         match message {
-            FromEdge::Hello(hello) => self.fleet.hello(name, hello, now),
-            FromEdge::Ack(v1::EpochAck { epoch }) => self.fleet.acknowledged(name, epoch, now),
+            FromEdge::Hello(hello) => connected.hello(hello, now),
+            FromEdge::Ack(v1::EpochAck { epoch }) => connected.acknowledged(epoch, now),
             FromEdge::Reject(reject) => {
                 tracing::warn!(node = %name, epoch = reject.epoch, reason = %reject.reason, "configuration rejected");
-                self.fleet.rejected(name, reject, now);
+                connected.rejected(reject, now);
                 // It did not take the last one, so the next change has no ground to stand on.
                 self.held = None;
             }
@@ -331,7 +331,7 @@ impl Subscriber {
             FromEdge::SessionEnded(answer) => {
                 self.lines.hear(name, answer.number, FromEdge::SessionEnded(answer));
             }
-            FromEdge::Heartbeat(heartbeat) => self.fleet.heartbeat(name, heartbeat, now),
+            FromEdge::Heartbeat(heartbeat) => connected.heartbeat(heartbeat, now),
         }
     }
 

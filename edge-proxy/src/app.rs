@@ -1,5 +1,6 @@
 //! The edge's composition root: the only place that opens listeners, reads the clock's port and starts tasks.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ use crate::mask_key::{MaskKey, MaskKeyError};
 use crate::metrics::{self, Health, Metrics};
 use crate::sessions::Sessions;
 use crate::ship::{self, ShipPorts, ShipStatus};
-use crate::spool::{Spool, SpoolConfig, SpoolError};
+use crate::spool::{Spool, SpoolError};
+use crate::spools::{self, Spools};
 use crate::states::Databases;
 use crate::telemetry::{self, Exporter, Telemetry};
 use crate::upstream::{Vault, VaultConfig};
@@ -107,6 +109,11 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Another process serves with this data directory.
+    #[error(
+        "another process of this edge serves from {0}; stop it, or give this edge a directory of its own"
+    )]
+    Busy(PathBuf),
     /// No certificate, or no control plane to get one from.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -144,6 +151,8 @@ pub struct Running {
     spool: Spool,
     traces: Option<Exporter>,
     tasks: JoinSet<()>,
+    /// Held as long as the data directory is this process's to serve from.
+    _serving: File,
 }
 
 impl Running {
@@ -173,6 +182,8 @@ impl Running {
 
 /// Starts an edge.
 pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> {
+    let serving = spools::serve_from(&config.data_dir)?
+        .ok_or_else(|| StartError::Busy(config.data_dir.clone()))?;
     let listener = bind(config.listen).await?;
     let metrics_listener = match config.metrics_listen {
         Some(address) => Some(bind(address).await?),
@@ -184,12 +195,13 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         MaskKey::open(config.mask_key_file.as_deref(), &config.data_dir, &*ports.random)?;
     let clock = Arc::clone(&ports.clock);
     let metrics = Arc::new(Metrics::default());
-    let (spool, recovered) = Spool::open(SpoolConfig {
-        dir: config.data_dir.join("spool"),
+    let spools = Spools {
+        data_dir: config.data_dir.clone(),
         source: config.name.to_string(),
         bytes_max: config.spool_bytes_max,
         segment_bytes: SEGMENT_BYTES.min(config.spool_bytes_max / 4),
-    })?;
+    };
+    let (spool, recovered) = spools.open()?;
     let (telemetry, traces) = start_traces(&config, &ports, &metrics)?;
     let journal = SpoolJournal::new(spool.clone(), Arc::clone(&metrics)).traced(telemetry);
     if recovered.torn_bytes > 0 {
@@ -274,6 +286,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         Some(lake) => {
             let connect = ship::lake_channel(identity_seen, format!("https://{lake}"));
             let (status, mut status_seen) = watch::channel(ShipStatus::default());
+            tasks.spawn(spools::ship_left_behind(spools, connect.clone(), shipping.clone()));
             let ports = ShipPorts { connect, status, metrics: Arc::default() };
             tasks.spawn(ship::run(spool.clone(), ports, shipping.clone()));
             if recovered.fresh {
@@ -316,6 +329,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         spool,
         traces,
         tasks,
+        _serving: serving,
     })
 }
 

@@ -27,6 +27,7 @@ pub mod ship;
 pub mod side;
 mod spare;
 pub mod spool;
+pub mod spools;
 pub mod startup;
 pub mod states;
 pub mod stream;

@@ -193,6 +193,35 @@ async fn a_source_ships_is_acknowledged_and_resumes() {
     assert_eq!((report.records, report.sealed), (6, 6));
 }
 
+#[tokio::test]
+async fn two_processes_of_an_edge_ship_a_stream_each() {
+    let service = Service::start().await;
+    let (mut old, mut new) = (service.edge("edge-1").await, service.edge("edge-1").await);
+    let (mut first, mut second) = (Source::new("edge-1"), Source::new("edge-1#2"));
+    for round in 1..=2 {
+        for (client, source) in [(&mut old, &mut first), (&mut new, &mut second)] {
+            let framed = batch(&source.name.clone(), &source.statements(1));
+            let (acks, error) = ship(client, vec![framed]).await;
+            assert_eq!((acks.as_slice(), error.is_none()), ([2 * round].as_slice(), true));
+        }
+    }
+    for stream in ["edge-1", "edge-1#2"] {
+        assert_eq!(resume(&mut new, stream).await.expect("resumed").seq, 4);
+    }
+    // Neither passes for the other: what was recorded in one stream is no record of the other.
+    let (_, error) = ship(&mut old, vec![batch("edge-1#2", &first.statements(1))]).await;
+    assert_eq!(error.expect("it does not follow").code(), Code::FailedPrecondition);
+    let other = resume(&mut new, "edge-2#2").await.expect_err("another's");
+    assert_eq!(other.code(), Code::PermissionDenied);
+    drop((old, new));
+    let (tables, key) = (service.dir.path().join("tables"), service.running.public_key());
+    service.running.shutdown().await.expect("stopped");
+    let report = verify(&tables, &[key]).expect("verified");
+    assert!(report.is_intact(), "{report}");
+    let sources: Vec<_> = report.sources.into_iter().collect();
+    assert_eq!(sources, [("edge-1".to_owned(), 4), ("edge-1#2".to_owned(), 4)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_acknowledges_what_was_taken_in_and_ends_open_streams() {
     let service = Service::start().await;

@@ -34,7 +34,7 @@ impl Source {
     pub fn statements(&mut self, count: usize) -> Vec<Framed> {
         let first = self.state.seq;
         let bodies = (0..count).flat_map(|n| {
-            let id = format!("{}-{first}-{n}", self.name);
+            let id = format!("{}-{first}-{n}", self.name.replace('#', "-"));
             [intent(&id, &format!("SELECT {n}"), DecisionKind::Allow), outcome(&id, None)]
         });
         let bodies: Vec<Body> = bodies.collect();

@@ -9,6 +9,7 @@ pub mod intent;
 pub mod keys;
 pub mod merkle;
 pub mod record;
+pub mod stream;
 
 #[cfg(test)]
 mod fixtures;
@@ -29,3 +30,4 @@ pub use record::{
     Gap, Intent, OpaquePart, Outcome, ProtocolKind, Record, RelationUse, SessionClosed,
     SessionOpened, SessionProfile, SourceStarted, StatementProfile, TextValue,
 };
+pub use stream::{STREAMS_MAX, is_stream_of, stream_name};

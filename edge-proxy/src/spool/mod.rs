@@ -27,6 +27,7 @@ use writ_audit::{ChainHash, ChainState, Framed, Header};
 use writ_model::Timestamp;
 
 use shared::Shared;
+pub use state::all_shipped;
 
 /// The smallest segment, in bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 4096;

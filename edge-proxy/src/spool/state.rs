@@ -49,7 +49,7 @@ impl StateFile {
             Err(error) => return Err(error),
         };
         let writer = MapWriter::new(&file, SLOT_BYTES * 2)?;
-        let newest = writer.all().chunks(SLOT_BYTES).filter_map(read_slot).max_by_key(|(g, _)| *g);
+        let newest = newest(writer.all());
         let generation = newest.map_or(0, |(generation, _)| generation);
         Ok((Self { writer, generation }, file, newest.map(|(_, state)| state)))
     }
@@ -67,6 +67,18 @@ impl StateFile {
         let slot = if self.generation.is_multiple_of(2) { 0 } else { SLOT_BYTES };
         self.writer.write(slot, &body);
     }
+}
+
+fn newest(slots: &[u8]) -> Option<(u64, State)> {
+    slots.chunks(SLOT_BYTES).filter_map(read_slot).max_by_key(|(generation, _)| *generation)
+}
+
+/// Whether the process that had this directory last ended in order, with nothing left that the lake has not. Needs no
+/// lock: while a process has it, the answer is no.
+#[must_use]
+pub fn all_shipped(dir: &Path) -> bool {
+    let state = std::fs::read(dir.join(FILE)).ok().and_then(|bytes| newest(&bytes));
+    state.is_some_and(|(_, state)| state.clean_at == Some(state.acked.seq))
 }
 
 fn read_slot(slot: &[u8]) -> Option<(u64, State)> {

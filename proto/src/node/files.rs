@@ -27,7 +27,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
 fn try_write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(parent)?;
-    let beside = path.with_extension("new");
+    // Two processes of one node may write the same file: each beside it, and the last one counts.
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
