@@ -46,7 +46,7 @@ pub fn session(data: &[u8]) {
         return;
     }
     let closed = whole.server.closed || parts.server.closed;
-    if !closed && !ends_amid_errors(&whole, &client) {
+    if !closed && !rules_by_what_was_sent(&whole, &client) {
         assert_eq!(whole.session.ended(), parts.session.ended(), "in pieces of {piece}");
         assert_eq!(shown(&whole.seen), shown(&parts.seen), "in pieces of {piece}");
     }
@@ -62,11 +62,13 @@ pub fn session(data: &[u8]) {
     }
 }
 
-/// Whether a text ended a transaction and read on, and there was an error. Such a text is refused where names may change half
-/// way (E2), and a SET that was sent counts even if the server ignores it: whether it was sent depends on the pieces.
-fn ends_amid_errors(world: &World, client: &Client) -> bool {
-    let ends = |line: &String| line.contains("end ");
-    shown(&client.sent).iter().any(ends) && shown(&world.seen).iter().any(|l| l.starts_with('E'))
+/// Whether there was an error, and a text whose ruling depends on what had been sent before, whether the server ignored it or
+/// not: one that ends a transaction and reads on is refused where names may change half way, and EXECUTE is refused of what
+/// nobody prepared (E2). What is sent behind an error depends on the pieces.
+fn rules_by_what_was_sent(world: &World, client: &Client) -> bool {
+    let depends = |line: &String| line.contains("end ") || line.contains("execute ");
+    let failed = |line: &String| line.starts_with('E');
+    shown(&world.seen).iter().any(failed) && shown(&client.sent).iter().any(depends)
 }
 
 /// What the server was sent but for Flush, which is asked for where an answer is waited for and changes nothing else:
