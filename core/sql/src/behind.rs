@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pg_query::{Node, protobuf as pb};
+use pg_query::{Node, NodeEnum, protobuf as pb};
 use writ_model::behind::{Domain, Hook, HookEvent, Key};
 use writ_model::catalog::FIRST_USER_OID;
 use writ_model::{OpaqueReason, Relation, StatementKind as Kind};
@@ -36,9 +36,19 @@ pub(crate) struct Seen {
     defines: bool,
 }
 
+/// Whether a type's modifier is one that the server knows.
+fn is_modifier(node: &Node) -> bool {
+    matches!(node.node, Some(NodeEnum::AConst(_) | NodeEnum::ColumnRef(_)))
+}
+
 impl Walk<'_> {
     /// Notes a type that is named.
     pub(crate) fn see_type(&mut self, name: &pb::TypeName) {
+        if !name.typmods.iter().all(is_modifier) {
+            // The server refuses it, and the printer of trees ends the process over it where its assertions are on.
+            let why = "type modifiers must be simple constants or identifiers";
+            self.opaque(OpaqueReason::Syntax(why.to_owned()));
+        }
         if let Some(name) = name.names.last().and_then(parse::string)
             && self.tracks_types()
         {
@@ -49,7 +59,7 @@ impl Walk<'_> {
     /// Notes the types of the columns of a table that is made.
     pub(crate) fn see_columns(&mut self, elements: &[Node]) {
         for element in elements {
-            if let Some(pg_query::NodeEnum::ColumnDef(column)) = &element.node
+            if let Some(NodeEnum::ColumnDef(column)) = &element.node
                 && let Some(name) = column.type_name.as_ref().and_then(|t| t.names.last())
             {
                 self.seen.made.extend(parse::string(name).map(str::to_owned));

@@ -43,6 +43,10 @@ impl Analysis {
             if !changed {
                 return Ok(Some(None));
             }
+            let unprintable = |r: &&OpaqueReason| matches!(r, OpaqueReason::Syntax(_));
+            if let Some(reason) = walk.facts.opaque.iter().find(unprintable) {
+                return Err(reason.clone());
+            }
             parse::print(tree).map(|text| Some(Some(text)))
         })
     }

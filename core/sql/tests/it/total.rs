@@ -1,7 +1,7 @@
 //! The analysis answers for every text, on any stack that a caller may have.
 
 use proptest::prelude::*;
-use writ_model::Catalog;
+use writ_model::{Catalog, OpaqueReason};
 use writ_sql::{Names, Rewrite, analyze};
 
 use crate::shop::{catalog, masks};
@@ -38,6 +38,23 @@ fn texts_of_any_depth_fit_the_callers_stack() {
     };
     let thread = std::thread::Builder::new().stack_size(CALLER_STACK_BYTES).spawn(work);
     thread.expect("a thread").join().expect("no overflow");
+}
+
+#[test]
+fn modifiers_of_types_that_the_server_refuses_are_not_printed() {
+    let names = Names::default();
+    for modifier in ["ssn || 'x'", "f(1)", "(SELECT 1)", "$1", "1, NOT true"] {
+        for of in ["public.code", "pg_catalog.timestamptz", "pg_catalog.interval", "pg_catalog.bit"]
+        {
+            let text = format!("SELECT ssn, {of}({modifier}) 'a' FROM customers");
+            let analysis = analyze(&text, &catalog(), &names);
+            let opaque = &analysis.facts().opaque;
+            assert!(opaque.iter().any(|why| matches!(why, OpaqueReason::Syntax(_))), "{text}");
+            assert!(analysis.rewrite(&catalog(), &names, &masks()).is_err(), "{text}");
+        }
+    }
+    let text = "SELECT ssn, numeric(10, -2) '7', public.geometry(point) 'x' FROM customers";
+    assert_eq!(analyze(text, &catalog(), &names).facts().opaque, [].into());
 }
 
 #[test]

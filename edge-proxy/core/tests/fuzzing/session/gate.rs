@@ -1,6 +1,6 @@
 //! The gate of the model: it decides as [`WordGate`] does, for each statement of a text, and keeps what it said last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use writ_audit::EncodedStatement;
@@ -39,6 +39,8 @@ pub struct FuzzGate {
     seen_mood: usize,
     pub gone: bool,
     pub said: HashMap<Vec<u8>, Said>,
+    /// Texts of which anything but a refusal was said once: they may be prepared, and each Bind decides again.
+    pub preparable: HashSet<Vec<u8>>,
     /// Texts that have to be recorded durably first.
     pub strict: HashMap<Vec<u8>, bool>,
     pub profiles: Vec<(EncodedStatement, Vec<u8>)>,
@@ -103,6 +105,9 @@ impl FuzzGate {
             self.profiles.push((ruling.profile.clone(), text.clone()));
         }
         self.originals.insert(ruling.sent().to_vec(), text.clone());
+        if Said::of(&ruling.decision.verdict) != Said::Deny {
+            self.preparable.insert(text.clone());
+        }
         self.said.insert(text.clone(), Said::of(&ruling.decision.verdict));
         self.strict.insert(text, ruling.decision.strict);
         Arc::new(ruling)
