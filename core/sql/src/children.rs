@@ -55,7 +55,9 @@ impl Children for pb::TypeName {
             location: _,
         } = self;
         names.children(visitor);
-        typmods.children(visitor);
+        // A name among the modifiers, as in `geometry(point)`, is the type's to read, and no column.
+        let names_column = |node: &Node| matches!(node.node, Some(NodeEnum::ColumnRef(_)));
+        typmods.iter_mut().filter(|m| !names_column(m)).for_each(|m| m.children(visitor));
         array_bounds.children(visitor);
     }
 }
