@@ -30,6 +30,7 @@ import smoke_pooling
 import smoke_results
 import smoke_startup
 import smoke_storms
+import smoke_takeover
 import smoke_traces
 
 WRIT = os.path.abspath(sys.argv[1])
@@ -839,6 +840,7 @@ def tampering_is_found():
     tampered(remove)
 
 
+smoke_takeover.add(step, sys.modules[__name__])
 smoke_traces.add(step, sys.modules[__name__])
 collector = None
 

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Run a control-plane node
     ControlPlane(Server),
     /// Run an edge: the proxy next to the databases
-    Edge(Server),
+    Edge(EdgeServer),
     /// Run a lake: audit ingest and SQL
     Lake(Server),
     /// Run all of Writ on this machine, with a sample database
@@ -111,6 +111,16 @@ pub(crate) struct Server {
     /// The TOML configuration file; `WRIT_*` variables win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EdgeServer {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Take over from the process that serves with the same `data_dir`, without an interruption; start as always where
+    /// there is none (`WRIT_EDGE_TAKE_OVER=true` does the same)
+    #[arg(long)]
+    pub(crate) take_over: bool,
 }
 
 #[derive(Debug, Args)]

@@ -76,7 +76,7 @@ async fn run(cli: Cli) -> Result<Answer> {
     let settings = Settings::resolve(&cli.connection)?;
     match cli.command {
         Command::ControlPlane(server) => planes::run_control_plane(&server.config).await,
-        Command::Edge(server) => planes::run_edge(&server.config).await,
+        Command::Edge(edge) => planes::run_edge(&edge.server.config, edge.take_over).await,
         Command::Lake(server) => planes::run_lake(&server.config).await,
         Command::Dev(dev) => dev::run(dev).await,
         Command::Login(login) => commands::identity::login(&settings, &login).await,

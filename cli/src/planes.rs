@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::failure::{Answer, Failure, Result, file};
 
 mod glue;
+mod notify;
 
 pub(crate) use glue::{Running, compile_policies, default_pack};
 
@@ -73,6 +74,9 @@ pub(crate) struct EdgeFile {
     /// How long sessions may finish what they do when the process is told to end, in seconds.
     #[serde(default = "drain_seconds")]
     pub(crate) drain_seconds: u64,
+    /// Whether to take over from the process that serves with the same `data_dir`, where there is one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) take_over: bool,
     /// The most sessions of one user or service at once; 0: no limit.
     #[serde(default)]
     pub(crate) sessions_per_principal_max: usize,
@@ -197,6 +201,7 @@ impl Options for EdgeFile {
         "plaintext",
         "sessions_max",
         "drain_seconds",
+        "take_over",
         "sessions_per_principal_max",
         "sessions_per_agent_max",
         "statements_per_second",
@@ -259,8 +264,10 @@ pub(crate) async fn run_control_plane(config: &Path) -> Result<Answer> {
 }
 
 /// Runs an edge until it is told to end.
-pub(crate) async fn run_edge(config: &Path) -> Result<Answer> {
-    until_ended(glue::start_edge(load(config)?).await?).await
+pub(crate) async fn run_edge(config: &Path, take_over: bool) -> Result<Answer> {
+    let mut file: EdgeFile = load(config)?;
+    file.take_over |= take_over;
+    until_ended(glue::start_edge(file).await?).await
 }
 
 /// Runs a lake until it is told to end.
@@ -277,8 +284,12 @@ pub(crate) async fn start(plane: crate::args::Plane, config: &Path) -> Result<Ru
     }
 }
 
-async fn until_ended(running: Running) -> Result<Answer> {
-    asked_to_end().await?;
+async fn until_ended(mut running: Running) -> Result<Answer> {
+    notify::ready();
+    tokio::select! {
+        asked = asked_to_end() => asked?,
+        () = running.retired() => {}
+    }
     running.shutdown().await;
     Ok(Answer::Done)
 }
@@ -348,6 +359,7 @@ mod tests {
             plaintext: false,
             sessions_max: 1,
             drain_seconds: 1,
+            take_over: true,
             sessions_per_principal_max: 1,
             sessions_per_agent_max: 1,
             statements_per_second: 1,

@@ -1,6 +1,5 @@
 //! The edge's composition root: the only place that opens listeners, reads the clock's port and starts tasks.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use crate::classify;
 use crate::client::{Door, OPENINGS_MAX};
 use crate::connection::Shared;
 use crate::drain::Drain;
+use crate::health::EdgeHealth;
 use crate::journal::SpoolJournal;
 use crate::limits::{Limits, LimitsConfig};
 use crate::live;
@@ -35,6 +35,12 @@ use crate::ship::{self, ShipPorts, ShipStatus};
 use crate::spool::{Spool, SpoolError};
 use crate::spools::{self, Spools};
 use crate::states::Databases;
+use crate::takeover::cancels::Cancels;
+use crate::takeover::control::{self, Prepared};
+use crate::takeover::new::{self, Offered};
+use crate::takeover::old::{Holdings, Old};
+use crate::takeover::retire::Retiring;
+use crate::takeover::{Role, TakeOverError};
 use crate::telemetry::{self, Exporter, Telemetry};
 use crate::upstream::{Vault, VaultConfig};
 use crate::workers::Workers;
@@ -75,6 +81,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// How long sessions may finish what they do when the process is told to end.
     pub drain_patience: Duration,
+    /// Whether to take over from the process that serves with this data directory, where there is one.
+    pub take_over: bool,
     /// What principals may take.
     pub limits: LimitsConfig,
     /// Where spans are sent; `None`: none are made.
@@ -111,9 +119,22 @@ pub enum StartError {
     },
     /// Another process serves with this data directory.
     #[error(
-        "another process of this edge serves from {0}; stop it, or give this edge a directory of its own"
+        "another process of this edge serves from {0}; stop it, replace it with --take-over, or give this edge a directory of its own"
     )]
     Busy(PathBuf),
+    /// The running process cannot be taken over from.
+    #[error("take-over: {0}")]
+    TakeOver(#[from] TakeOverError),
+    /// The socket for the next process cannot be made.
+    #[error(
+        "the socket in {path} for the process that takes over cannot be made: {source}; is it this user's?"
+    )]
+    Control {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// No certificate, or no control plane to get one from.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -150,9 +171,8 @@ pub struct Running {
     workers: Arc<Workers>,
     spool: Spool,
     traces: Option<Exporter>,
+    retired: watch::Receiver<bool>,
     tasks: JoinSet<()>,
-    /// Held as long as the data directory is this process's to serve from.
-    _serving: File,
 }
 
 impl Running {
@@ -174,6 +194,14 @@ impl Running {
         }
     }
 
+    /// Returns when another process has taken over and no session is left here: then [`Running::shutdown`] is due.
+    pub async fn retired(&mut self) {
+        if self.retired.wait_for(|retired| *retired).await.is_err() {
+            // Nothing can take over any more.
+            std::future::pending().await
+        }
+    }
+
     /// Returns when the edge has ended by itself, which it does only on a fault.
     pub async fn wait(&mut self) {
         self.tasks.join_next().await;
@@ -182,13 +210,23 @@ impl Running {
 
 /// Starts an edge.
 pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> {
-    let serving = spools::serve_from(&config.data_dir)?
-        .ok_or_else(|| StartError::Busy(config.data_dir.clone()))?;
-    let listener = bind(config.listen).await?;
+    let mut offered = match config.take_over {
+        true => new::begin(&config.data_dir, config.name.as_str()).await?,
+        false => None,
+    };
+    let serving = match offered.as_mut().and_then(Offered::serving) {
+        Some(serving) => serving,
+        None => spools::serve_from(&config.data_dir)?
+            .ok_or_else(|| StartError::Busy(config.data_dir.clone()))?,
+    };
+    let mut holdings = Holdings::new(serving);
+    let listener = listen(&mut offered, &mut holdings, Role::Clients, config.listen).await?;
     let metrics_listener = match config.metrics_listen {
-        Some(address) => Some(bind(address).await?),
+        Some(address) => Some(listen(&mut offered, &mut holdings, Role::Metrics, address).await?),
         None => None,
     };
+    let control =
+        Prepared::new(&config.data_dir).map_err(|e| control_error(&config.data_dir, e))?;
     let node = node_config(&config);
     let identity = enroll_or_load(&node).await?;
     let mask_key =
@@ -244,12 +282,14 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         background: Handle::current(),
     };
     let limits = Arc::new(Limits::new(config.limits));
+    let cancels = Arc::new(Cancels::new(Arc::clone(&sessions), Arc::clone(&clock)));
     let door = Arc::new(Door {
         tls: crate::tls::Listener::new(identity_seen.clone()).map_err(StartError::Tls)?,
         authenticator: Authenticator::new(clock.clone(), ports.random.clone(), metrics.clone()),
         plaintext: config.plaintext,
         databases: Arc::clone(&databases),
         sessions: Arc::clone(&sessions),
+        cancels: Arc::clone(&cancels),
         drain: Arc::clone(&drain),
         sessions_max: config.sessions_max,
         rooms: Arc::new(Semaphore::new(config.sessions_max.min(Semaphore::MAX_PERMITS))),
@@ -300,24 +340,43 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         None => started(),
     }
     let metrics_address = metrics_listener.as_ref().and_then(|l| l.local_addr().ok());
-    if let Some(listener) = metrics_listener {
-        let health = Arc::new(EdgeHealth {
-            databases,
-            spool: spool.clone(),
-            clock,
-            drain: Arc::clone(&drain),
-            sessions,
-            limits,
-        });
-        let router = metrics::router(metrics, health);
-        tasks.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the metrics port ended");
-            }
-        });
+    let health = Arc::new(EdgeHealth {
+        databases,
+        spool: spool.clone(),
+        clock,
+        drain: Arc::clone(&drain),
+        sessions,
+        limits,
+    });
+    // Everything is there: from here on this process serves.
+    if let Some(offered) = offered
+        && let Some(before) = offered.finish(|| health.position()).await?
+    {
+        let cancels = Arc::clone(&cancels);
+        tasks.spawn(async move { cancels.pass_on(before).await });
     }
-    tasks.spawn(accept(listener, door, Arc::clone(&workers), stopped));
+    if let Some(listener) = metrics_listener {
+        let router = metrics::router(metrics, Arc::clone(&health) as Arc<dyn Health>);
+        tasks.spawn(serve_metrics(listener, router, stopped.clone()));
+    }
+    tasks.spawn(accept(listener, Arc::clone(&door), Arc::clone(&workers), stopped));
     let drain_patience = config.drain_patience;
+    let (retired, retired_seen) = watch::channel(false);
+    let retiring = Retiring {
+        old: Arc::new(Old::new(
+            config.name.to_string(),
+            holdings,
+            Arc::new(move || health.position()),
+        )),
+        socket: control.put_in_place().map_err(|e| control_error(&config.data_dir, e))?,
+        cancels,
+        stop: stop.clone(),
+        drain: Arc::clone(&drain),
+        door,
+        patience: drain_patience,
+        retired,
+    };
+    tasks.spawn(retiring.run());
     Ok(Running {
         address,
         metrics_address,
@@ -328,8 +387,8 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
         workers,
         spool,
         traces,
+        retired: retired_seen,
         tasks,
-        _serving: serving,
     })
 }
 
@@ -349,6 +408,39 @@ fn start_traces(
 
 fn listen_error(address: SocketAddr, source: std::io::Error) -> StartError {
     StartError::Listen { address, source }
+}
+
+fn control_error(data_dir: &std::path::Path, source: std::io::Error) -> StartError {
+    StartError::Control { path: control::path(data_dir), source }
+}
+
+/// The running edge's socket for this address, where one is offered, or a new one; a copy goes to the next process.
+async fn listen(
+    offered: &mut Option<Offered>,
+    holdings: &mut Holdings,
+    role: Role,
+    address: SocketAddr,
+) -> Result<TcpListener, StartError> {
+    let failed = |e| listen_error(address, e);
+    let listener = match offered.as_mut().and_then(|offered| offered.listener(role, address)) {
+        Some(listener) => TcpListener::from_std(listener).map_err(failed)?,
+        None => bind(address).await?,
+    };
+    holdings.add(role, address, &listener).map_err(failed)?;
+    Ok(listener)
+}
+
+async fn serve_metrics(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let until = async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+        tracing::error!(%error, "the metrics port ended");
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -489,45 +581,4 @@ fn report_port(
                 .map_err(|status| status.message().to_owned())
         })
     })
-}
-
-struct EdgeHealth {
-    databases: Arc<Databases>,
-    spool: Spool,
-    clock: Clock,
-    drain: Arc<Drain>,
-    sessions: Arc<Sessions>,
-    limits: Arc<Limits>,
-}
-
-impl Health for EdgeHealth {
-    fn gauges(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let stats = self.spool.stats();
-        let epoch = self.databases.config().map_or(0, |c| c.epoch.0);
-        let behind = (self.clock)().since(self.databases.last_heard()).0;
-        vec![
-            ("epoch", "The configuration's epoch", epoch),
-            ("behind_milliseconds", "Since the control plane was heard", behind),
-            ("spool_bytes", "Bytes in the spool", stats.bytes_used),
-            ("spool_bytes_max", "The spool's room", stats.bytes_max),
-            ("draining", "Takes no new sessions", u64::from(self.drain.reason().is_some())),
-            ("buffer_bytes", "Bytes in sessions' buffers", self.limits.buffers().held() as u64),
-            ("records_unshipped", "Records that the lake has not", stats.records_unshipped),
-        ]
-    }
-
-    fn not_ready(&self) -> Option<String> {
-        if let Some(reason) = self.drain.reason() {
-            let left = self.sessions.count();
-            return Some(format!("draining: {reason}; {left} sessions are left"));
-        }
-        let Some(config) = self.databases.config() else {
-            return Some("no configuration yet".into());
-        };
-        config
-            .databases
-            .keys()
-            .find(|name| !self.databases.get(name).is_some_and(|one| one.is_ready()))
-            .map(|name| format!("the catalog of {name} has not been read yet"))
-    }
 }

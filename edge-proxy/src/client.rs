@@ -30,19 +30,17 @@ use crate::mailbox::mailbox;
 use crate::mask_key::MaskKey;
 use crate::parameters::Asked;
 use crate::pool::{AcquireError, Greeting, QUEUE_WAIT_MAX};
-use crate::sessions::{Cancelled, Place, Reach, SessionEvent, Sessions};
+use crate::sessions::{Place, Reach, SessionEvent, Sessions};
 use crate::side::Side;
 use crate::startup::{ClientStream, Opening, open, part, turn_away};
 use crate::states::{Databases, Served};
+use crate::takeover::cancels::{Cancels, Outcome};
 use crate::telemetry::{Login, Step};
 use crate::tls;
 use crate::upstream::{ConnectError, ConnectLimits, Upstream};
 
 /// How long a client may take to say who it is.
 pub(crate) const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the connection of a cancel request is kept for it to reach the database.
-const CANCEL_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The setting of the role that a session acts as.
 const ROLE: &str = "role";
@@ -62,6 +60,8 @@ pub struct Door {
     pub databases: Arc<Databases>,
     /// Open sessions.
     pub sessions: Arc<Sessions>,
+    /// Where cancel requests go.
+    pub cancels: Arc<Cancels>,
     /// Whether any are taken.
     pub drain: Arc<Drain>,
     /// The most sessions at once, those that log in included.
@@ -156,12 +156,11 @@ impl Door {
     async fn cancel(&self, request: &CancelRequest, address: SocketAddr) {
         let now = (self.shared.clock)();
         let heard = self.limits.hears_cancel(address.ip(), now);
-        match heard.then(|| self.sessions.cancel(request, now)) {
-            Some(Cancelled::Told(over)) => {
-                let _ = tokio::time::timeout(CANCEL_WAIT_MAX, over).await;
-            }
-            Some(Cancelled::InVain) => self.limits.note_vain_cancel(address.ip(), now),
-            Some(Cancelled::TooMany) | None => self.shared.metrics.limited(Limit::Cancels),
+        let outcome = if heard { self.cancels.cancel(request).await } else { Outcome::TooMany };
+        match outcome {
+            Outcome::Reached => {}
+            Outcome::InVain => self.limits.note_vain_cancel(address.ip(), now),
+            Outcome::TooMany => self.shared.metrics.limited(Limit::Cancels),
         }
     }
 
@@ -281,6 +280,15 @@ impl Door {
                 reason,
             },
         );
+    }
+
+    /// How many connections are not sessions yet.
+    #[must_use]
+    pub fn logging_in(&self) -> usize {
+        let most = self.sessions_max.min(Semaphore::MAX_PERMITS);
+        let opening = OPENINGS_MAX.saturating_sub(self.openings.available_permits());
+        let in_rooms = most.saturating_sub(self.rooms.available_permits());
+        opening + in_rooms.saturating_sub(self.sessions.count())
     }
 
     /// A place among the edge's sessions.

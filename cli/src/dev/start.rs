@@ -217,6 +217,7 @@ fn edge_file(dir: &Path, choices: &Choices, join_token: Option<String>) -> EdgeF
         plaintext: false,
         sessions_max: 10_000,
         drain_seconds: 10,
+        take_over: false,
         sessions_per_principal_max: 0,
         sessions_per_agent_max: 100,
         statements_per_second: 0,

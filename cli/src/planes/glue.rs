@@ -20,6 +20,16 @@ pub(crate) enum Running {
 }
 
 impl Running {
+    /// Returns when another process has taken this one's place and it has nothing left to do.
+    pub(crate) async fn retired(&mut self) {
+        match self {
+            #[cfg(feature = "edge")]
+            Self::Edge(running) => running.retired().await,
+            #[allow(unreachable_patterns)]
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Ends it in order: no new work, what is under way is finished or written down, then the tasks end.
     pub(crate) async fn shutdown(self) {
         match self {
@@ -112,6 +122,7 @@ pub(super) async fn start_edge(file: EdgeFile) -> Result<Running> {
         metrics_listen: file.metrics_listen,
         plaintext: file.plaintext,
         sessions_max: file.sessions_max,
+        take_over: file.take_over,
         drain_patience: std::time::Duration::from_secs(file.drain_seconds),
         vault,
         limits: writ_edge_proxy::limits::LimitsConfig {

@@ -47,8 +47,14 @@ pub fn path(data_dir: &Path) -> PathBuf {
 pub struct Prepared {
     directory: Directory,
     name: String,
-    /// Where connections come in.
-    pub listener: UnixListener,
+    listener: Option<UnixListener>,
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // Gone already where it was put in its place.
+        let _ = fs::remove_file(self.directory.path.join(&self.name));
+    }
 }
 
 impl Prepared {
@@ -66,14 +72,14 @@ impl Prepared {
         }
         let listener = UnixListener::bind(directory.reach(&name))?;
         fs::set_permissions(path.join(&name), Permissions::from_mode(SOCKET_MODE))?;
-        Ok(Self { directory, name, listener })
+        Ok(Self { directory, name, listener: Some(listener) })
     }
 
     /// Puts it where the next process looks, instead of what is there.
-    pub fn put_in_place(self) -> io::Result<UnixListener> {
+    pub fn put_in_place(mut self) -> io::Result<UnixListener> {
         let path = &self.directory.path;
         fs::rename(path.join(&self.name), path.join(SOCKET))?;
-        Ok(self.listener)
+        self.listener.take().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -87,7 +93,10 @@ pub async fn connect(data_dir: &Path) -> io::Result<Option<UnixStream>> {
         Ok(stream) => Ok(Some(stream)),
         // No edge ran here yet, or the last one ended.
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
         {
             Ok(None)
         }

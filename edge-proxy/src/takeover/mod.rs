@@ -17,6 +17,7 @@ pub mod cancels;
 pub mod control;
 pub mod new;
 pub mod old;
+pub mod retire;
 #[cfg(test)]
 mod tests;
 pub mod wire;
@@ -127,7 +128,9 @@ impl Position {
     pub fn lacks(&self, old: &Self) -> Option<String> {
         if self.epoch < old.epoch {
             let (new, old) = (self.epoch, old.epoch);
-            return Some(format!("it has epoch {new} of the configuration, the running edge {old}"));
+            return Some(format!(
+                "it has epoch {new} of the configuration, the running edge {old}"
+            ));
         }
         if self.last_heard_micros < old.last_heard_micros {
             return Some("it has not heard the control plane yet".to_owned());
@@ -149,7 +152,9 @@ pub enum TakeOverError {
         source: std::io::Error,
     },
     /// The other side is not who it must be.
-    #[error("the process behind the edge's socket is user {theirs}'s, not user {ours}'s; start the edge as the same user")]
+    #[error(
+        "the process behind the edge's socket is user {theirs}'s, not user {ours}'s; start the edge as the same user"
+    )]
     Stranger {
         /// Its user.
         theirs: u32,
@@ -157,15 +162,19 @@ pub enum TakeOverError {
         ours: u32,
     },
     /// What was said is not the protocol.
-    #[error("the running edge said something unexpected: {0}; stop it and start this one without --take-over")]
+    #[error(
+        "the running edge said something unexpected: {0}; stop it and start this one without --take-over"
+    )]
     Protocol(String),
     /// The running edge said no.
     #[error("the running edge refused: {0}")]
     Refused(String),
     /// No answer, or the end of the connection.
-    #[error("the running edge did not answer ({0}); look at its log, or stop it and start this one without --take-over")]
+    #[error(
+        "the running edge did not answer ({0}); look at its log, or stop it and start this one without --take-over"
+    )]
     Silent(String),
     /// This process does not get as far as the running one is.
-    #[error("this process was not ready after {} s: {0}; the running edge goes on", READY_WITHIN.as_secs())]
+    #[error("this process was not ready in time: {0}; the running edge goes on")]
     NotReady(String),
 }

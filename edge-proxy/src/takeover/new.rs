@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::sockopt::socket_acceptconn;
 use rustix::process::geteuid;
+use socket2::SockRef;
 use tokio::time::Instant;
 
 use super::wire::Wire;
@@ -30,12 +30,21 @@ pub struct Offered {
 
 /// Asks the edge that runs with this data directory; `None`: there is none.
 pub async fn begin(data_dir: &Path, edge: &str) -> Result<Option<Offered>, TakeOverError> {
+    begin_as(geteuid().as_raw(), data_dir, edge).await
+}
+
+/// [`begin`] as this user.
+pub(super) async fn begin_as(
+    ours: u32,
+    data_dir: &Path,
+    edge: &str,
+) -> Result<Option<Offered>, TakeOverError> {
     let failed = |source| TakeOverError::Socket { path: control::path(data_dir), source };
     let Some(stream) = control::connect(data_dir).await.map_err(failed)? else {
         return Ok(None);
     };
     let mut wire = Wire::new(stream);
-    let (ours, theirs) = (geteuid().as_raw(), wire.peer().map_err(failed)?);
+    let theirs = wire.peer().map_err(failed)?;
     if ours != theirs {
         return Err(TakeOverError::Stranger { theirs, ours });
     }
@@ -57,7 +66,10 @@ pub async fn begin(data_dir: &Path, edge: &str) -> Result<Option<Offered>, TakeO
         Ok(Ok(Some((FromOld::Refused { reason }, _)))) => Err(TakeOverError::Refused(reason)),
         Ok(Ok(Some((other, _)))) => Err(TakeOverError::Protocol(format!("{other:?}"))),
         Ok(Ok(None)) => Err(TakeOverError::Silent("it ended the connection".to_owned())),
-        Ok(Err(error)) => Err(TakeOverError::Protocol(error.to_string())),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(TakeOverError::Protocol(error.to_string()))
+        }
+        Ok(Err(error)) => Err(TakeOverError::Silent(error.to_string())),
         Err(_) => Err(TakeOverError::Silent(format!("not within {} s", ANSWER_WITHIN.as_secs()))),
     }
 }
@@ -75,7 +87,7 @@ fn match_up(
         return Err(unexpected("another number of sockets than it named"));
     }
     let sockets = listeners.into_iter().zip(descriptors).map(|(listener, descriptor)| {
-        if !socket_acceptconn(&descriptor).unwrap_or(false) {
+        if !SockRef::from(&descriptor).is_listener().unwrap_or(false) {
             return Err(unexpected("a descriptor that is not a listening socket"));
         }
         Ok((listener, TcpListener::from(descriptor)))
@@ -92,7 +104,8 @@ impl Offered {
     /// The running edge's socket for this, where it listens where this process shall.
     pub fn listener(&mut self, role: Role, address: SocketAddr) -> Option<TcpListener> {
         let fits = |(listener, socket): &(Listener, TcpListener)| {
-            let same = listener.configured == address || socket.local_addr().is_ok_and(|a| a == address);
+            let same =
+                listener.configured == address || socket.local_addr().is_ok_and(|a| a == address);
             listener.role == role && same
         };
         let found = self.listeners.iter().position(fits)?;
@@ -122,12 +135,19 @@ impl Offered {
             Ok(Ok(Some((FromOld::Yours, _)))) => Ok(Some(self.wire)),
             Ok(Ok(Some((FromOld::Refused { reason }, _)))) => Err(TakeOverError::Refused(reason)),
             Ok(Ok(Some((other, _)))) => Err(TakeOverError::Protocol(format!("{other:?}"))),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Err(TakeOverError::Protocol(error.to_string()))
+            }
             // It says why where it goes on: it has ended, and the sockets are nobody else's.
             Ok(Ok(None) | Err(_)) => {
-                tracing::warn!("the edge that was to be taken over from has ended; serving in its place");
+                tracing::warn!(
+                    "the edge that was to be taken over from has ended; serving in its place"
+                );
                 Ok(None)
             }
-            Err(_) => Err(TakeOverError::Silent(format!("not within {} s", ANSWER_WITHIN.as_secs()))),
+            Err(_) => {
+                Err(TakeOverError::Silent(format!("not within {} s", ANSWER_WITHIN.as_secs())))
+            }
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct Old {
     holdings: Mutex<Option<Arc<Holdings>>>,
     /// One process takes over.
     turn: Semaphore,
+    /// The user that may.
+    user: u32,
 }
 
 impl Old {
@@ -64,7 +66,13 @@ impl Old {
         position: Arc<dyn Fn() -> Position + Send + Sync>,
     ) -> Self {
         let holdings = Mutex::new(Some(Arc::new(holdings)));
-        Self { edge, position, holdings, turn: Semaphore::new(1) }
+        Self { edge, position, holdings, turn: Semaphore::new(1), user: geteuid().as_raw() }
+    }
+
+    /// The same, for processes of another user.
+    #[cfg(test)]
+    pub(super) fn of_user(self, user: u32) -> Self {
+        Self { user, ..self }
     }
 
     /// Answers at the socket until a process has taken over; returns the connection to it.
@@ -83,7 +91,6 @@ impl Old {
                     }
                 },
                 Some(talk) = talks.join_next() => if let Ok(Some(wire)) = talk {
-                    self.holdings.lock().take();
                     return wire;
                 },
             }
@@ -92,9 +99,8 @@ impl Old {
 
     async fn talk(self: Arc<Self>, stream: UnixStream) -> Option<Wire> {
         let mut wire = Wire::new(stream);
-        let ours = geteuid().as_raw();
         match wire.peer() {
-            Ok(theirs) if theirs == ours => {}
+            Ok(theirs) if theirs == self.user => {}
             other => {
                 tracing::warn!(user = ?other.ok(), "somebody else is at the edge's socket: not answered");
                 return None;
@@ -127,7 +133,9 @@ impl Old {
             other => return Err(format!("it said {other:?} before it was ready")),
         }
         // From here on both take connections for a moment: what this one takes it serves to the end.
-        wire.send(&FromOld::Yours, &[]).await.map_err(|error| error.to_string())
+        wire.send(&FromOld::Yours, &[]).await.map_err(|error| error.to_string())?;
+        self.holdings.lock().take();
+        Ok(())
     }
 
     /// Whether to be taken over by this process; returns the protocol's version.

@@ -3,11 +3,10 @@
 
 use std::io;
 use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+use rustix_net::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::Serialize;
@@ -21,6 +20,8 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 pub const DESCRIPTORS_MAX: usize = 8;
 /// The length before each message, in bytes.
 const LENGTH_BYTES: usize = 4;
+/// The kernel's MSG_CTRUNC: more descriptors came than were taken.
+const CUT_OFF: u32 = 0x8;
 /// What is read at once, in bytes.
 const READ_BYTES: usize = 4 * 1024;
 
@@ -56,7 +57,8 @@ impl Wire {
     ) -> io::Result<()> {
         let body = serde_json::to_vec(message)?;
         let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= MESSAGE_BYTES_MAX);
-        let mut bytes = length.ok_or_else(|| broken("a message is too long"))?.to_be_bytes().to_vec();
+        let mut bytes =
+            length.ok_or_else(|| broken("a message is too long"))?.to_be_bytes().to_vec();
         bytes.extend_from_slice(&body);
         let mut sent = 0;
         while sent < bytes.len() {
@@ -79,7 +81,11 @@ impl Wire {
             let stream = &self.stream;
             let more = || receive_some(stream.as_fd(), read, descriptors);
             if stream.async_io(Interest::READABLE, more).await? == 0 {
-                return if self.read.is_empty() { Ok(None) } else { Err(broken("it ends in a message")) };
+                return if self.read.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(broken("it ends in a message"))
+                };
             }
         }
     }
@@ -100,7 +106,7 @@ impl Wire {
 }
 
 fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut space = [0; rustix_net::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !with.is_empty() && !control.push(SendAncillaryMessage::ScmRights(with)) {
         return Err(broken("too many descriptors"));
@@ -114,7 +120,7 @@ fn receive_some(
     descriptors: &mut Vec<OwnedFd>,
 ) -> io::Result<usize> {
     let mut bytes = [0; READ_BYTES];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut space = [0; rustix_net::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(&mut bytes)];
     let got = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
@@ -123,7 +129,7 @@ fn receive_some(
             descriptors.extend(came);
         }
     }
-    if got.flags.contains(ReturnFlags::CTRUNC) || descriptors.len() > DESCRIPTORS_MAX {
+    if got.flags.bits() & CUT_OFF != 0 || descriptors.len() > DESCRIPTORS_MAX {
         return Err(broken("too many descriptors"));
     }
     into.extend_from_slice(bytes.get(..got.bytes).unwrap_or_default());
