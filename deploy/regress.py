@@ -23,6 +23,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 WRIT, TESTS, ONLY = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3:]
 BIN = os.environ.get("WRIT_TEST_PG_BIN", "/usr/lib/postgresql/15/bin")
 PG_REGRESS = "/usr/lib/postgresql/15/lib/pgxs/src/test/regress/pg_regress"
+# Another program for the edge alone, such as a release build of it.
+EDGE = os.environ.get("REGRESS_EDGE", "")
 PORTS = int(os.environ.get("REGRESS_PORTS", "18400"))
 # The sample administrator of `writ dev`.
 PRINCIPAL = "ada"
@@ -81,17 +83,36 @@ class Edge:
     def __init__(self, server):
         self.directory, self.env = os.path.join(DIR, "writ"), {}
         url = f"postgresql://{PRINCIPAL}@127.0.0.1:{server.port}/regression?sslmode=disable"
-        run([WRIT, "dev", "--data-dir", self.directory, "--port-base", str(PORTS + 10), "--database-url", url, "--detach"])
+        separate = ["--separate"] if EDGE else []
+        run([WRIT, "dev", "--data-dir", self.directory, "--port-base", str(PORTS + 10), "--database-url", url, "--detach", *separate])
         with open(os.path.join(self.directory, "dev.env"), encoding="utf-8") as file:
             for line in file:
                 name, _, value = line.strip().partition("=")
                 self.env[name] = value[1:-1].replace("'\\''", "'")
         self.env["WRIT_TOKEN"] = self.env["WRIT_TOKEN_ADMIN"]
+        self.other = self.exchange() if EDGE else None
         server.sql("regression", "DROP TABLE classified_first")
         parts = os.path.join(HERE, "regress.d")
         run([sys.executable, os.path.join(parts, "apply.py"), os.path.join(HERE, "../proto"), parts], env=self.env)
 
+    def exchange(self):
+        """Ends the edge and starts the other program in its place, with its configuration."""
+        os.kill(int(self.env["WRIT_PID_EDGE"]), signal.SIGTERM)
+        while os.path.exists(f"/proc/{self.env['WRIT_PID_EDGE']}"):
+            time.sleep(0.1)
+        with open(os.path.join(DIR, "edge-process.log"), "w", encoding="utf-8") as log:
+            other = subprocess.Popen([os.path.abspath(EDGE), "edge", "--config", os.path.join(self.directory, "edge.toml")],
+                                     stdout=log, stderr=log, cwd="/")
+        while run(["psql", self.env["WRIT_URL_ADMIN"], "-X", "-q", "-c", "SELECT 1"], check=False).returncode != 0:
+            if other.poll() is not None:
+                raise SystemExit(f"{EDGE} ended: {log.name}")
+            time.sleep(0.2)
+        return other
+
     def stop(self):
+        if self.other:
+            self.other.terminate()
+            self.other.wait()
         run([WRIT, "dev", "stop", "--data-dir", self.directory], check=False, env=self.env)
 
 
@@ -111,9 +132,12 @@ def regress(name, host, port, env):
             f"--host={host}", f"--port={port}", f"--user={PRINCIPAL}", "--dbname=regression", "--max-connections=20", *which]
     log = os.path.join(DIR, f"{name}.log")
     with open(log, "w", encoding="utf-8") as file, subprocess.Popen(args, stdout=file, stderr=file, env={**os.environ, **env}, cwd="/") as tests:
-        while tests.poll() is None:
-            time.sleep(5)
-            end_what_hangs(os.path.join(work, "results"))
+        try:
+            while tests.poll() is None:
+                time.sleep(5)
+                end_what_hangs(os.path.join(work, "results"))
+        finally:
+            tests.terminate()
     with open(log, encoding="utf-8") as file:
         said = file.read()
     results = {}

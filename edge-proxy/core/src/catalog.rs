@@ -39,6 +39,16 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('writ.sea
     pg_catalog.current_setting('writ.standard_conforming_strings'), true)
 "#;
 
+/// Makes a savepoint, so that what a question locks and sets is let go with [`BACK_TO_MARK`] and not at the end of the
+/// client's transaction.
+pub const SET_MARK: &str = "SAVEPOINT writ_probe";
+
+/// Undoes what came after [`SET_MARK`].
+pub const BACK_TO_MARK: &str = "ROLLBACK TO SAVEPOINT writ_probe";
+
+/// Ends what [`SET_MARK`] began: a savepoint of the client's of that name is in force again.
+pub const DROP_MARK: &str = "RELEASE SAVEPOINT writ_probe";
+
 /// Yields one row with one text column that changes whenever DDL changed what [`CATALOG_QUERY`] would say.
 ///
 /// Each part counts the user-made rows of a system catalog and sums a hash of every row's version. A maximum of `xmin`

@@ -52,6 +52,27 @@ fn one_text_may_copy_twice() {
 }
 
 #[test]
+fn one_text_may_copy_in_both_directions_between_other_statements() {
+    let mut rig = Rig::new();
+    let rows = [frame(b'D', b"\0\x01\0\0\0\x010"), complete("SELECT 1")].concat();
+    let out = [frame(b'H', b"\0\0\0"), data(), done(), complete("COPY 1")].concat();
+    rig.client(&query("select 0; copyin a; copyout a; copyin a; select 1"));
+    let _ = rig.to_server();
+    rig.server(&[rows.clone(), copying()].concat());
+    rig.client(&data()).client(&done());
+    assert_eq!(tags(&rig.to_server()), "dc");
+    rig.server(&[complete("COPY 1"), out, copying()].concat());
+    rig.client(&data());
+    assert_eq!(tags(&rig.to_server()), "d", "it does not wait for the end");
+    rig.client(&frame(b'f', b"no\0"));
+    rig.server(&[error("57014"), ready(b'I')].concat());
+    assert_eq!(tags(&rig.to_client()), "DCGCHdcCGEZ");
+    assert_eq!(tags(&rig.to_server()), "f");
+    rig.client(&query("select 1"));
+    assert_eq!(rig.to_server(), query("select 1"));
+}
+
+#[test]
 fn a_sync_behind_a_simple_copy_is_not_waited_for() {
     let mut rig = Rig::new();
     rig.client(&[query("copyin a"), sync()].concat());

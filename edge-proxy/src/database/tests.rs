@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::watch::Receiver;
 use writ_edge_core::catalog::{
-    CATALOG_FINGERPRINT_QUERY, CATALOG_QUERY, NAMES_QUERY, NamesRow, PRINT_AS_BEFORE,
-    PRINT_PLAINLY, parse_catalog, parse_names,
+    BACK_TO_MARK, CATALOG_FINGERPRINT_QUERY, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, NamesRow,
+    PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK, parse_catalog, parse_names,
 };
 use writ_model::config::{ClassificationSource, Database};
 use writ_model::{ColumnRef, Relation, RelationKind};
@@ -198,6 +198,25 @@ async fn a_sessions_own_catalog_is_printed_as_the_shared_one() {
     own.query("COMMIT").await.expect("committed");
     assert_eq!(one(&mut own, SETTINGS).await, before);
     assert_eq!(before, "\"shop\", \"public\"|on|off");
+}
+
+/// What a question locks in a client's transaction is not locked to its end: others would wait with what they define.
+#[tokio::test]
+async fn a_question_in_a_transaction_leaves_nothing_behind() {
+    const LOCKED: &str = "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_locks
+        WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'relation'";
+    let server = Postgres::start();
+    let mut own = server.connect().await;
+    own.query(SHOP).await.expect("a shop");
+    own.query("BEGIN; SET LOCAL search_path = shop").await.expect("a transaction");
+    let before = one(&mut own, LOCKED).await;
+    for text in [SET_MARK, PRINT_PLAINLY, CATALOG_QUERY, NAMES_QUERY, BACK_TO_MARK, DROP_MARK] {
+        own.query(text).await.expect(text);
+    }
+    assert_eq!(one(&mut own, LOCKED).await, before);
+    assert_eq!(one(&mut own, "SHOW search_path").await, "shop");
+    own.query(CATALOG_QUERY).await.expect("a catalog");
+    assert_ne!(one(&mut own, LOCKED).await, before, "control: to print a view locks what it reads");
 }
 
 /// Code of users behind a temporary table runs like that behind any other, and only the session sees the table.

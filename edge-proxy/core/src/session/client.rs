@@ -269,13 +269,16 @@ impl<G: Gate> Session<G> {
     }
 
     fn client_query(&mut self, body: &[u8], cx: &mut Cx<'_>) -> Step {
-        if !self.drained(cx) || self.ready_to_rule(cx) == Ready::Wait {
+        if !self.drained(cx) {
             return Step::Wait;
         }
         let Some(text) = frame::query_text(body) else {
             self.protocol_violation("a Query that is not one text", cx);
             return Step::Wait;
         };
+        if self.ready_to_rule(Some(text), cx) == Ready::Wait {
+            return Step::Wait;
+        }
         let Some(ruling) = self.rule(text, cx) else { return Step::Wait };
         let limits = &ruling.decision.limits;
         let metered = self.is_metered(&ruling.facts, limits, None);

@@ -50,7 +50,7 @@ impl<G: Gate> Session<G> {
         if !parts.name.is_empty() && self.shares_unsettled(parts.name) {
             return Step::Wait;
         }
-        if self.ready_to_rule(cx) == Ready::Wait {
+        if self.ready_to_rule(Some(parts.text), cx) == Ready::Wait {
             return Step::Wait;
         }
         let Some(ruling) = self.rule(parts.text, cx) else { return Step::Wait };
@@ -86,7 +86,7 @@ impl<G: Gate> Session<G> {
         if self.statement_unsettled(parts.statement) {
             return Step::Wait;
         }
-        if self.ready_to_rule(cx) == Ready::Wait || !self.fresh(cx) {
+        if self.ready_to_bind(parts.statement, cx) == Ready::Wait || !self.fresh(cx) {
             return Step::Wait;
         }
         let known = self.statements.get(parts.statement).cloned();
@@ -272,6 +272,12 @@ impl<G: Gate> Session<G> {
         Step::Taken
     }
 
+    /// [`Session::ready_to_rule`] for what was prepared under a name.
+    fn ready_to_bind(&mut self, name: &[u8], cx: &mut Cx<'_>) -> Ready {
+        let ruling = self.statements.get(name).map(|prepared| Arc::clone(&prepared.ruling));
+        self.ready_to_rule(ruling.as_ref().map(|ruling| &*ruling.text), cx)
+    }
+
     fn malformed(&mut self, what: &str, cx: &mut Cx<'_>) -> Step {
         self.protocol_violation(&format!("a malformed {what} message"), cx);
         Step::Wait
@@ -295,7 +301,7 @@ impl<G: Gate> Session<G> {
             return Some(Ok(()));
         }
         // E1: what is sent now is decided now, however long ago it was prepared.
-        if self.ready_to_rule(cx) == Ready::Wait || !self.fresh(cx) {
+        if self.ready_to_bind(name, cx) == Ready::Wait || !self.fresh(cx) {
             return None;
         }
         Some(self.renewed(name, prepared, cx)?.map(drop))

@@ -18,7 +18,7 @@ use crate::write;
 
 impl<G: Gate> Session<G> {
     pub(crate) fn client_function_call(&mut self, whole: &[u8], cx: &mut Cx<'_>) -> Step {
-        if !self.drained(cx) || self.ready_to_rule(cx) == Ready::Wait || !self.fresh(cx) {
+        if !self.drained(cx) || self.ready_to_rule(None, cx) == Ready::Wait || !self.fresh(cx) {
             return Step::Wait;
         }
         let Some(call) = frame::function_call(frame::body(whole)) else {

@@ -42,7 +42,7 @@ impl<G: Gate> Session<G> {
         if self.stale.catalog_in_transaction {
             // This session sees its own definitions, and has to ask for what others made beside them.
             self.stale.catalog = true;
-            let _ = self.ready_to_rule(cx);
+            let _ = self.ready_to_rule(None, cx);
         } else {
             self.stale.awaiting_database = true;
             cx.out.effects.push(Effect::RefreshDatabase);

@@ -1,11 +1,14 @@
 //! Questions of our own to the server, on the client's connection, whose answers the client does not see: what the
 //! session's names mean now, and what its uncommitted definitions are.
 
-use writ_model::sqlstate;
+use writ_model::{StatementFacts, StatementKind, Verdict, sqlstate};
 
 use super::pending::Pending;
 use super::{Cx, Session, Transaction};
-use crate::catalog::{CATALOG_QUERY, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY, parse_names};
+use crate::catalog::{
+    BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK,
+    parse_names,
+};
 use crate::frame;
 use crate::gate::{Gate, SessionNames};
 use crate::outbox::{Effect, EndReason};
@@ -20,12 +23,16 @@ const REPLIES: usize = 5;
 const CANCELLED: &[u8] = b"57014";
 /// A question is asked again so many times.
 const PROBES_CANCELLED_MAX: u32 = 3;
+/// The longest text that is looked at for whether it uses names at all, in bytes: those that do not are short.
+const NAMELESS_BYTES_MAX: usize = 512;
 
 /// A question on its way.
 #[derive(Debug)]
 pub(crate) struct Probe {
     what: What,
-    /// One of each statement that is answered.
+    /// What it is asked with.
+    texts: &'static [&'static str],
+    /// One of each statement that yields one.
     rows: Vec<Vec<u8>>,
     answered: usize,
     /// The server was told to stop, or took longer than the client's `statement_timeout`: to be asked again.
@@ -39,11 +46,16 @@ enum What {
 }
 
 impl What {
-    /// The statements that ask it.
-    fn texts(self) -> &'static [&'static str] {
-        match self {
-            What::Names => &[NAMES_QUERY],
-            What::Catalog => &[PRINT_PLAINLY, CATALOG_QUERY, PRINT_AS_BEFORE],
+    /// The statements that ask it. In a transaction block they leave nothing behind: what they lock they would lock to the
+    /// end of the transaction, relations of all views among it, and hold up what others define.
+    fn texts(self, in_block: bool) -> &'static [&'static str] {
+        match (self, in_block) {
+            (What::Names, false) => &[NAMES_QUERY],
+            (What::Names, true) => &[SET_MARK, NAMES_QUERY, BACK_TO_MARK, DROP_MARK],
+            (What::Catalog, false) => &[PRINT_PLAINLY, CATALOG_QUERY, PRINT_AS_BEFORE],
+            (What::Catalog, true) => {
+                &[SET_MARK, PRINT_PLAINLY, CATALOG_QUERY, BACK_TO_MARK, DROP_MARK]
+            }
         }
     }
 
@@ -54,6 +66,22 @@ impl What {
             What::Catalog => 1,
         }
     }
+}
+
+/// Whether a statement of ours yields a row.
+fn yields_row(text: &str) -> bool {
+    !matches!(text, SET_MARK | BACK_TO_MARK | DROP_MARK)
+}
+
+/// Whether nothing in a text is looked up by its name, and nothing of it runs. `locks`: LOCK looks names up and runs nothing.
+fn is_nameless(facts: &StatementFacts, locks: bool) -> bool {
+    use StatementKind as K;
+    let nameless = |kind: &K| match kind {
+        K::Transaction | K::Set | K::Notify | K::Empty => true,
+        K::Lock => locks,
+        _ => false,
+    };
+    facts.opaque.is_empty() && facts.kinds.iter().all(nameless)
 }
 
 /// Whether a text can be decided now.
@@ -69,10 +97,11 @@ impl<G: Gate> Session<G> {
     }
 
     /// Makes sure that names mean what the server says they mean, before a text is decided on them.
-    pub(crate) fn ready_to_rule(&mut self, cx: &mut Cx<'_>) -> Ready {
+    pub(crate) fn ready_to_rule(&mut self, text: Option<&[u8]>, cx: &mut Cx<'_>) -> Ready {
         if self.probe.is_some() || self.stale.awaiting_database {
             return Ready::Wait;
         }
+        let own = self.stale.names || self.stale.catalog;
         if self.has_temporary_relations() {
             // E5: what runs behind temporary relations depends on definitions that others change, and is of one state with
             // them.
@@ -83,6 +112,10 @@ impl<G: Gate> Session<G> {
         }
         if !(self.stale.names || self.stale.catalog) || self.transaction == Transaction::Failed {
             // In a failed transaction the server answers no question, and runs nothing but its end.
+            return Ready::Yes;
+        }
+        if text.is_some_and(|text| self.needs_no_answer(text, own, cx)) {
+            self.stale.names &= own;
             return Ready::Yes;
         }
         if !self.pending.is_empty() {
@@ -104,6 +137,21 @@ impl<G: Gate> Session<G> {
         Ready::Wait
     }
 
+    /// Whether a text is decided as well on what is known, however old that is. In a transaction a question takes its
+    /// snapshot: SET TRANSACTION is refused after that, and LOCK would come too late. `own`: this session changed what
+    /// names mean, not only others what runs behind them.
+    fn needs_no_answer(&mut self, text: &[u8], own: bool, cx: &Cx<'_>) -> bool {
+        let begun = self.transaction == Transaction::Open || self.series_open;
+        // Whether a backslash ends a literal is one of the things that are not known.
+        if !begun || text.len() > NAMELESS_BYTES_MAX || text.contains(&b'\\') {
+            return false;
+        }
+        let ruling = self.gate.rule(text, cx.now);
+        // C4: an approval is for what names mean now.
+        let held = matches!(ruling.decision.verdict, Verdict::Hold(_));
+        !held && is_nameless(&ruling.facts, !own)
+    }
+
     /// Has the server send what it holds back.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) {
         if !self.flushed {
@@ -113,9 +161,11 @@ impl<G: Gate> Session<G> {
     }
 
     fn ask_server(&mut self, what: What, cx: &mut Cx<'_>) {
+        let in_series = self.series_open;
+        // What is open in the middle of a series may be no block any more, and lasts to its Sync at most.
+        let texts = what.texts(self.transaction == Transaction::Open && !in_series);
         let out = cx.out.control();
-        let count = what.texts().len();
-        for text in what.texts() {
+        for text in texts {
             write::parse(PROBE, text.as_bytes(), &[], out);
             write::bind_plain(PROBE, PROBE, out);
             write::execute(PROBE, out);
@@ -123,16 +173,15 @@ impl<G: Gate> Session<G> {
             write::close(b'S', PROBE, out);
         }
         // In the middle of a series, Sync would end the client's implicit transaction: Flush does not.
-        let in_series = self.series_open;
         write::bare(if in_series { b'H' } else { b'S' }, out);
-        for _ in 1..REPLIES * count {
+        for _ in 1..REPLIES * texts.len() {
             self.pending.push_back(Pending::Own { last: false });
         }
         self.pending.push_back(Pending::Own { last: in_series });
         if !in_series {
             self.pending.push_back(Pending::OwnSync);
         }
-        self.probe = Some(Probe { what, rows: vec![], answered: 0, cancelled: false });
+        self.probe = Some(Probe { what, texts, rows: vec![], answered: 0, cancelled: false });
     }
 
     /// One reply to a question of ours.
@@ -189,8 +238,8 @@ impl<G: Gate> Session<G> {
         }
         self.probes_cancelled = 0;
         let complete = |probe: &Probe| {
-            let count = probe.what.texts().len();
-            probe.answered == count && probe.rows.len() == count
+            let rows = probe.texts.iter().filter(|text| yields_row(text)).count();
+            probe.answered == probe.texts.len() && probe.rows.len() == rows
         };
         let answer = asked.filter(complete).and_then(|Probe { what, mut rows, .. }| {
             (what.answer() < rows.len()).then(|| (what, rows.swap_remove(what.answer())))

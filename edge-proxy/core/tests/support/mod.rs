@@ -107,7 +107,9 @@ impl WordGate {
         facts.kinds.extend(match word {
             "update" => Some(StatementKind::Update),
             "copyin" => Some(StatementKind::CopyIn),
-            "begin" | "commit" => Some(StatementKind::Transaction),
+            "begin" | "commit" | "savepoint" => Some(StatementKind::Transaction),
+            "characteristics" => Some(StatementKind::Set),
+            "lock" => Some(StatementKind::Lock),
             "declare" | "fetch" | "close" => Some(StatementKind::Cursor),
             _ => Some(StatementKind::Select),
         });
@@ -473,6 +475,16 @@ pub fn answer(columns: &[&[u8]]) -> Vec<u8> {
         frame(b'3', b""),
     ];
     reply.concat()
+}
+
+/// The same inside of a transaction block, where savepoints are around it.
+pub fn answer_in_block(rows: &[&[&[u8]]]) -> Vec<u8> {
+    let mark = |tag: &str| {
+        let (parsed, bound, closed) = (frame(b'1', b""), frame(b'2', b""), frame(b'3', b""));
+        [parsed, bound, complete(tag), closed.clone(), closed].concat()
+    };
+    let rows: Vec<u8> = rows.iter().flat_map(|columns| answer(columns)).collect();
+    [mark("SAVEPOINT"), rows, mark("ROLLBACK"), mark("RELEASE"), ready(b'T')].concat()
 }
 
 /// An answer about names.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use writ_edge_core::ApprovalAsk;
-use writ_edge_core::catalog::{CATALOG_QUERY, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY};
+use writ_edge_core::catalog::{
+    BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK,
+};
 use writ_model::{BindingDigest, Epoch};
 
 use super::gate::{FuzzGate, Said};
@@ -55,6 +57,9 @@ fn is_own(text: &[u8]) -> bool {
         CATALOG_QUERY,
         PRINT_PLAINLY,
         PRINT_AS_BEFORE,
+        SET_MARK,
+        BACK_TO_MARK,
+        DROP_MARK,
     ];
     own.iter().any(|known| known.as_bytes() == text)
 }

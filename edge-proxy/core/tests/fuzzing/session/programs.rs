@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use writ_edge_core::catalog::{CATALOG_QUERY, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY};
+use writ_edge_core::catalog::{
+    BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK,
+};
 
 use super::words::{number, word};
 use crate::support::{NAMES, frame};
@@ -82,6 +84,9 @@ pub fn extended(text: &[u8]) -> VecDeque<Act> {
     if let Some(row) = answer(&shown) {
         return [row, Act::Done(b"SELECT 1".to_vec(), Change::None)].into();
     }
+    if is_mark(&shown) {
+        return [Act::Done(word(&shown).as_bytes().to_vec(), Change::None)].into();
+    }
     acts_of(&shown)
 }
 
@@ -89,7 +94,7 @@ pub fn extended(text: &[u8]) -> VecDeque<Act> {
 pub fn is_one(text: &[u8]) -> bool {
     let shown = String::from_utf8_lossy(text);
     let several = shown.contains(';') || word(&shown) == "end";
-    answer(&shown).is_some() || text.is_empty() || (is_known(&shown) && !several)
+    answer(&shown).is_some() || is_mark(&shown) || text.is_empty() || (is_known(&shown) && !several)
 }
 
 pub fn ends_transaction(text: &[u8]) -> bool {
@@ -97,6 +102,11 @@ pub fn ends_transaction(text: &[u8]) -> bool {
         word(&String::from_utf8_lossy(text)),
         "commit" | "rollback" | "end" | "COMMIT" | "ROLLBACK"
     )
+}
+
+/// What the gateway puts around a question in a transaction.
+fn is_mark(text: &str) -> bool {
+    matches!(text, SET_MARK | BACK_TO_MARK | DROP_MARK)
 }
 
 /// Questions of the gateway's own.
