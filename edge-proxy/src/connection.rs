@@ -93,7 +93,7 @@ pub struct Sharing {
     /// What the client was told of the one that greeted it.
     pub told: Arc<Vec<(String, String)>>,
     /// The one that it has.
-    pub(crate) leased: Option<Box<Leased>>,
+    pub(crate) leased: Option<Leased>,
     /// The one that it waits for.
     pub(crate) acquiring: Option<BoxFuture<'static, Acquired>>,
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -63,6 +63,36 @@ impl Hash for Key {
     }
 }
 
+/// Keys come with their hash.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a key writes one number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// What is kept of keys.
+type ByKey<T> = HashMap<Key, T, BuildHasherDefault<Hashed>>;
+
+thread_local! {
+    static HERE: ThreadId = thread::current().id();
+}
+
+/// The thread that asks.
+fn here() -> ThreadId {
+    HERE.with(|id| *id)
+}
+
 impl Key {
     /// The connections that begin with these parameters.
     fn new(hasher: &RandomState, all: Vec<(String, String)>) -> Self {
@@ -104,8 +134,8 @@ pub struct Pooled {
 
 /// A connection while a session has it.
 pub struct Leased {
-    /// The connection.
-    pub pooled: Pooled,
+    /// The connection, in a place of its own: it goes from hand to hand with each transaction.
+    pub pooled: Box<Pooled>,
     permit: OwnedSemaphorePermit,
 }
 
@@ -119,14 +149,14 @@ pub enum AcquireError<E> {
 }
 
 struct Idle {
-    pooled: Pooled,
+    pooled: Box<Pooled>,
     since: Instant,
 }
 
 #[derive(Default)]
 struct Shelf {
-    idle: HashMap<Key, Vec<Idle>>,
-    greetings: HashMap<Key, Greeting>,
+    idle: ByKey<Vec<Idle>>,
+    greetings: ByKey<Greeting>,
 }
 
 /// The connections to one database.
@@ -178,8 +208,8 @@ impl Drop for Waiting<'_> {
 
 /// What is tried after a look at the shelf.
 enum Next {
-    Take(Box<Idle>),
-    Connect(Slot, Option<Box<Idle>>),
+    Take(Idle),
+    Connect(Slot, Option<Idle>),
 }
 
 impl Pool {
@@ -205,10 +235,13 @@ impl Pool {
         }
     }
 
-    /// The key of connections that begin with these parameters.
+    /// The key of connections that begin with these parameters: the same one for all sessions, as long as it is known, so
+    /// that finding it compares no parameters.
     #[must_use]
     pub fn key(&self, parameters: Vec<(String, String)>) -> Key {
-        Key::new(&self.hasher, parameters)
+        let key = Key::new(&self.hasher, parameters);
+        let shelf = self.shelf.lock();
+        shelf.greetings.get_key_value(&key).map_or(key, |(known, _)| known.clone())
     }
 
     /// What connections of this key tell, where one was made before.
@@ -226,9 +259,8 @@ impl Pool {
     /// A connection that is there already, without waiting.
     pub fn take(self: &Arc<Self>, key: &Key) -> Option<Leased> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        let here = thread::current().id();
         loop {
-            let idle = self.shelf.lock().take_near(key, here)?;
+            let idle = self.shelf.lock().take_near(key, here())?;
             if let Some(pooled) = idle.into_fresh() {
                 return Some(Leased { pooled, permit });
             }
@@ -267,19 +299,18 @@ impl Pool {
     }
 
     fn next(self: &Arc<Self>, key: &Key) -> Next {
-        let here = thread::current().id();
         let mut shelf = self.shelf.lock();
-        if let Some(idle) = shelf.take_near(key, here) {
-            return Next::Take(Box::new(idle));
+        if let Some(idle) = shelf.take_near(key, here()) {
+            return Next::Take(idle);
         }
         if self.open.load(Ordering::Relaxed) < self.connections_max {
             return Next::Connect(self.slot(), None);
         }
         if let Some(idle) = shelf.take_any(key) {
-            return Next::Take(Box::new(idle));
+            return Next::Take(idle);
         }
         // Whoever holds a permit has a place: another key's connection that nobody uses goes.
-        let evicted = shelf.take_oldest().map(Box::new);
+        let evicted = shelf.take_oldest();
         Next::Connect(self.slot(), evicted)
     }
 
@@ -289,7 +320,13 @@ impl Pool {
         Slot { open: Arc::clone(&self.open), metrics: Arc::clone(&self.metrics) }
     }
 
-    fn welcome(&self, key: &Key, upstream: Upstream, names: SessionNames, slot: Slot) -> Pooled {
+    fn welcome(
+        &self,
+        key: &Key,
+        upstream: Upstream,
+        names: SessionNames,
+        slot: Slot,
+    ) -> Box<Pooled> {
         let Upstream { stream, leftover, parameters, cancel_key } = upstream;
         let mut shelf = self.shelf.lock();
         let known = shelf.greetings.get(key);
@@ -300,16 +337,16 @@ impl Pool {
         });
         shelf.greetings.insert(key.clone(), greeting.clone());
         shelf.forget_keys();
-        Pooled {
+        Box::new(Pooled {
             side: Side::new(stream, leftover),
             cancel_key,
             greeting,
             backend: Backend::default(),
             cancelling: Arc::default(),
-            home: thread::current().id(),
+            home: here(),
             since: Instant::now(),
             _slot: slot,
-        }
+        })
     }
 
     /// Takes back a connection in which nothing is left.
@@ -327,17 +364,22 @@ impl Pool {
         }
     }
 
-    fn shelve(&self, key: &Key, pooled: Pooled, permit: OwnedSemaphorePermit) {
-        let worn = pooled.backend.is_worn() || pooled.since.elapsed() > AGE_MAX;
-        let idle = Idle { pooled, since: Instant::now() };
+    fn shelve(&self, key: &Key, pooled: Box<Pooled>, permit: OwnedSemaphorePermit) {
+        let now = Instant::now();
+        let age = |since| now.saturating_duration_since(since);
+        let worn = pooled.backend.is_worn() || age(pooled.since) > AGE_MAX;
+        let idle = Idle { pooled, since: now };
         if worn {
-            self.part(Some(Box::new(idle)));
+            self.part(Some(idle));
         } else {
             let mut shelf = self.shelf.lock();
-            let of_key = shelf.idle.entry(key.clone()).or_default();
+            let of_key = match shelf.idle.get_mut(key) {
+                Some(of_key) => of_key,
+                None => shelf.idle.entry(key.clone()).or_default(),
+            };
             of_key.push(idle);
-            let stale = of_key.first().is_some_and(|first| first.since.elapsed() > IDLE_MAX);
-            let stale = stale.then(|| Box::new(of_key.remove(0)));
+            let stale = of_key.first().is_some_and(|first| age(first.since) > IDLE_MAX);
+            let stale = stale.then(|| of_key.remove(0));
             drop(shelf);
             self.part(stale);
         }
@@ -345,7 +387,7 @@ impl Pool {
     }
 
     /// Says goodbye, where nobody waits for it.
-    fn part(&self, idle: Option<Box<Idle>>) {
+    fn part(&self, idle: Option<Idle>) {
         if let Some(idle) = idle {
             self.background.spawn(async move { idle.pooled.close().await });
         }
@@ -390,7 +432,7 @@ impl Shelf {
 
 impl Idle {
     /// The connection, where the server has said nothing since: what it says unasked is that it ends or changed.
-    fn into_fresh(mut self) -> Option<Pooled> {
+    fn into_fresh(mut self) -> Option<Box<Pooled>> {
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         let mut buffer = ReadBuf::uninit(&mut byte);
         let mut cx = Context::from_waker(Waker::noop());

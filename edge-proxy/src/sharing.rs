@@ -61,7 +61,7 @@ impl Connection {
         }
         let backend = std::mem::take(&mut leased.pooled.backend);
         self.session.attach(backend, &greeting.names, client_encoding(&greeting.parameters));
-        sharing.leased = Some(Box::new(leased));
+        sharing.leased = Some(leased);
     }
 
     /// Lets others go first where they wait, between two transactions of a client that sends without a pause.
@@ -74,7 +74,7 @@ impl Connection {
     /// Gives the connection back where nothing in it is this session's.
     pub(crate) fn release(&mut self) {
         let Link::Shared(Sharing { key, leased, .. }) = &mut self.link else { return };
-        let quiet = |leased: &mut Box<Leased>| {
+        let quiet = |leased: &mut Leased| {
             let side = &leased.pooled.side;
             side.inbox.is_empty() && !side.eof && !side.unflushed
         };
@@ -86,7 +86,7 @@ impl Connection {
             && let Some(mut given) = leased.take()
         {
             given.pooled.backend = backend;
-            pool.put(key, *given);
+            pool.put(key, given);
         }
     }
 }

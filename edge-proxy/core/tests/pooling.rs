@@ -338,19 +338,23 @@ fn a_second_statement_of_a_name_is_the_servers_to_refuse() {
 
 #[test]
 fn in_a_failed_transaction_the_server_itself_refuses_what_the_connection_has() {
-    // Known before the answer of an earlier series, or not yet.
-    for pipelined in [false, true] {
-        let mut rig = attached(backend_with("s", "select 1"));
-        rig.client(&query("begin"));
-        rig.server(&[complete("BEGIN"), ready(b'T')].concat());
-        rig.client(&[parse("", "error"), bind("", ""), execute(""), sync()].concat());
-        let failed = [PARSED, BOUND, &error("22012"), &ready(b'E')].concat();
-        if !pipelined {
-            rig.server(&failed);
+    let series = [parse("", "error"), bind("", ""), execute(""), sync()].concat();
+    let of_series = [PARSED, BOUND, &error("22012"), &ready(b'E')].concat();
+    let of_query = [error("22012"), ready(b'E')].concat();
+    for (fails, failed) in [(series, of_series), (query("error"), of_query)] {
+        // Known before its answer, or not yet.
+        for pipelined in [false, true] {
+            let mut rig = attached(backend_with("s", "select 1"));
+            rig.client(&query("begin"));
+            rig.server(&[complete("BEGIN"), ready(b'T')].concat());
+            rig.client(&fails);
+            if !pipelined {
+                rig.server(&failed);
+            }
+            rig.to_server();
+            rig.client(&[parse("s", "select 1"), sync()].concat());
+            assert_eq!(tags(&rig.to_server()), "CPS", "{} pipelined: {pipelined}", tags(&fails));
         }
-        rig.to_server();
-        rig.client(&[parse("s", "select 1"), sync()].concat());
-        assert_eq!(tags(&rig.to_server()), "CPS", "pipelined: {pipelined}");
     }
 }
 

@@ -208,7 +208,7 @@ impl<G: Gate> Session<G> {
 
     /// Whether the server may refuse whatever comes: its transaction has failed, or it is not known yet how it goes.
     fn may_have_failed(&self) -> bool {
-        let undecided = |pending: &Pending| matches!(pending, Pending::Sync);
+        let undecided = |p: &Pending| matches!(p, Pending::Sync | Pending::Query(_));
         self.transaction == Transaction::Failed || self.pending.iter().any(undecided)
     }
 

@@ -415,5 +415,5 @@ impl<G: Gate> Session<G> {
 
 /// Whether texts in this encoding are what the analysis reads.
 pub(crate) fn is_utf8(encoding: &str) -> bool {
-    matches!(encoding.to_ascii_uppercase().as_str(), "UTF8" | "UTF-8" | "UNICODE")
+    ["UTF8", "UTF-8", "UNICODE"].iter().any(|name| encoding.eq_ignore_ascii_case(name))
 }
