@@ -1,5 +1,6 @@
 """Zero-downtime upgrade: a new process takes over from the running edge while clients come and go."""
 
+import json
 import os
 import signal
 import subprocess
@@ -72,10 +73,15 @@ def add(step, smoke):
         smoke.until("the new process to take over", lambda: not os.path.exists(started), 40.0)
         assert process.poll() is None, open(log, encoding="utf-8").read()[-2000:]
 
-    def session(who="DEVELOPER"):
-        connection = psycopg2.connect(smoke.url(who))
+    def session(who="DEVELOPER", name="takeover"):
+        connection = psycopg2.connect(smoke.url(who), application_name=name)
         connection.autocommit = True
         return connection, connection.cursor()
+
+    def open_sessions():
+        top = json.loads(smoke.writ("edges", "top", "edge-1", "--json", token="ADMIN").stdout)
+        assert not any(edge["problem"] for edge in top["edges"]), top["edges"]
+        return {session["application_name"] for session in top["sessions"]}
 
     def more(clients, count):
         goal = len(clients.done) + count
@@ -105,7 +111,7 @@ def add(step, smoke):
         first = new_process()
         serves(first)
         ends(int(smoke.ENV["WRIT_PID_EDGE"]))
-        _, busy = session()
+        _, busy = session(name="old-process")
         busy.execute("BEGIN")
         busy.execute("SELECT count(*) FROM orders")
         line = ["psql", smoke.url("DEVELOPER"), "-X", "-A", "-t", "-v", "VERBOSITY=verbose"]
@@ -118,6 +124,10 @@ def add(step, smoke):
         second = new_process()
         serves(second)
         more(clients, 20)
+        assert first.poll() is None and open_sessions() >= {"old-process", "psql"}, open_sessions()
+        _, on_new = session("ADMIN", "new-process")
+        assert open_sessions() >= {"old-process", "new-process"}, "operators see both processes"
+        on_new.connection.close()
         # What is in a transaction is finished where it began, and then its client is told.
         assert first.poll() is None
         busy.execute("SELECT count(*) FROM orders")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -368,7 +368,7 @@ pub async fn start(config: Config, ports: Ports) -> Result<Running, StartError> 
             holdings,
             Arc::new(move || health.position()),
         )),
-        socket: control.put_in_place().map_err(|e| control_error(&config.data_dir, e))?,
+        socket: in_place(control),
         cancels,
         stop: stop.clone(),
         drain: Arc::clone(&drain),
@@ -408,6 +408,13 @@ fn start_traces(
 
 fn listen_error(address: SocketAddr, source: std::io::Error) -> StartError {
     StartError::Listen { address, source }
+}
+
+/// The socket for the next process, in its place. Without it this one serves all the same: clients count on it by now.
+fn in_place(control: Prepared) -> Option<UnixListener> {
+    let placed = control.put_in_place();
+    let failed = |error: &_| tracing::error!(%error, "no process can take over from this one");
+    placed.inspect_err(failed).ok()
 }
 
 fn control_error(data_dir: &std::path::Path, source: std::io::Error) -> StartError {

@@ -22,8 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub struct Retiring {
     /// What is handed over.
     pub old: Arc<Old>,
-    /// Where new processes ask.
-    pub socket: UnixListener,
+    /// Where new processes ask; `None`: nowhere, and this process goes on until it is told to end.
+    pub socket: Option<UnixListener>,
     /// What cancels reach.
     pub cancels: Arc<Cancels>,
     /// True: no more connections are taken.
@@ -41,7 +41,11 @@ pub struct Retiring {
 impl Retiring {
     /// Waits for a process that takes over, and drains then.
     pub async fn run(self) {
-        let wire = self.old.serve(self.socket).await;
+        let Some(socket) = self.socket else {
+            // What would be handed over, the lock of who serves among it, stays.
+            return std::future::pending().await;
+        };
+        let wire = self.old.serve(socket).await;
         self.stop.send_replace(true);
         tracing::info!("another process has taken over; sessions here end");
         let passed_on = Arc::clone(&self.cancels).serve(wire);
