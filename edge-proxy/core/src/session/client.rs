@@ -354,7 +354,9 @@ impl<G: Gate> Session<G> {
             ));
         }
         if let Some(refused) = self.fetches_bound(&ruling.facts) {
-            return Some(refused);
+            // A Sync may end the portal: its answer tells.
+            let may_end = self.pending.iter().any(|pending| matches!(pending, Pending::Sync));
+            return if may_end { None } else { Some(refused) };
         }
         if self.asks_of_another(&ruling.facts) {
             return Some(self.gate.refuse(
