@@ -39,6 +39,24 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('writ.sea
     pg_catalog.current_setting('writ.standard_conforming_strings'), true)
 "#;
 
+/// The same after [`SET_MARK`], where nothing has to be kept; and has the server plan as it would by itself. A client may
+/// have set that every scan runs in parallel or none is sequential: [`CATALOG_QUERY`] takes many seconds then.
+pub const ASK_PLAINLY: &str = r#"
+SELECT pg_catalog.set_config('search_path', 'pg_catalog', true),
+  pg_catalog.set_config('quote_all_identifiers', 'off', true),
+  pg_catalog.set_config('standard_conforming_strings', 'on', true),
+  pg_catalog.set_config('max_parallel_workers_per_gather', '0', true),
+  pg_catalog.set_config('jit', 'off', true),
+  pg_catalog.set_config('enable_seqscan', 'on', true),
+  pg_catalog.set_config('enable_indexscan', 'on', true),
+  pg_catalog.set_config('enable_bitmapscan', 'on', true),
+  pg_catalog.set_config('enable_hashjoin', 'on', true),
+  pg_catalog.set_config('enable_mergejoin', 'on', true),
+  pg_catalog.set_config('enable_nestloop', 'on', true),
+  pg_catalog.set_config('enable_hashagg', 'on', true),
+  pg_catalog.set_config('enable_sort', 'on', true)
+"#;
+
 /// Makes a savepoint, so that what a question locks and sets is let go with [`BACK_TO_MARK`] and not at the end of the
 /// client's transaction.
 pub const SET_MARK: &str = "SAVEPOINT writ_probe";

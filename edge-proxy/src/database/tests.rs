@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::watch::Receiver;
 use writ_edge_core::catalog::{
-    BACK_TO_MARK, CATALOG_FINGERPRINT_QUERY, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, NamesRow,
-    PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK, parse_catalog, parse_names,
+    ASK_PLAINLY, BACK_TO_MARK, CATALOG_FINGERPRINT_QUERY, CATALOG_QUERY, DROP_MARK, NAMES_QUERY,
+    NamesRow, PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK, parse_catalog, parse_names,
 };
 use writ_model::config::{ClassificationSource, Database};
 use writ_model::{ColumnRef, Relation, RelationKind};
@@ -208,11 +208,22 @@ async fn a_question_in_a_transaction_leaves_nothing_behind() {
     let server = Postgres::start();
     let mut own = server.connect().await;
     own.query(SHOP).await.expect("a shop");
+    own.query("SET search_path = pg_catalog").await.expect("set");
+    let expected = one(&mut own, CATALOG_QUERY).await;
     own.query("BEGIN; SET LOCAL search_path = shop").await.expect("a transaction");
     let before = one(&mut own, LOCKED).await;
-    for text in [SET_MARK, PRINT_PLAINLY, CATALOG_QUERY, NAMES_QUERY, BACK_TO_MARK, DROP_MARK] {
+    // As a client may have it that tries plans out.
+    own.query("SET LOCAL enable_seqscan = off; SET LOCAL quote_all_identifiers = on")
+        .await
+        .expect("set");
+    own.query(SET_MARK).await.expect("a savepoint");
+    own.query(ASK_PLAINLY).await.expect("set");
+    assert_eq!(one(&mut own, CATALOG_QUERY).await, expected, "as it is printed elsewhere");
+    assert_eq!(one(&mut own, "SHOW enable_seqscan").await, "on");
+    for text in [NAMES_QUERY, BACK_TO_MARK, DROP_MARK] {
         own.query(text).await.expect(text);
     }
+    assert_eq!(one(&mut own, "SHOW enable_seqscan").await, "off");
     assert_eq!(one(&mut own, LOCKED).await, before);
     assert_eq!(one(&mut own, "SHOW search_path").await, "shop");
     own.query(CATALOG_QUERY).await.expect("a catalog");

@@ -6,8 +6,8 @@ use writ_model::{StatementFacts, StatementKind, Verdict, sqlstate};
 use super::pending::Pending;
 use super::{Cx, Session, Transaction};
 use crate::catalog::{
-    BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK,
-    parse_names,
+    ASK_PLAINLY, BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE,
+    PRINT_PLAINLY, SET_MARK, parse_names,
 };
 use crate::frame;
 use crate::gate::{Gate, SessionNames};
@@ -54,7 +54,7 @@ impl What {
             (What::Names, true) => &[SET_MARK, NAMES_QUERY, BACK_TO_MARK, DROP_MARK],
             (What::Catalog, false) => &[PRINT_PLAINLY, CATALOG_QUERY, PRINT_AS_BEFORE],
             (What::Catalog, true) => {
-                &[SET_MARK, PRINT_PLAINLY, CATALOG_QUERY, BACK_TO_MARK, DROP_MARK]
+                &[SET_MARK, ASK_PLAINLY, CATALOG_QUERY, BACK_TO_MARK, DROP_MARK]
             }
         }
     }

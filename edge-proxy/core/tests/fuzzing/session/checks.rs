@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use writ_edge_core::ApprovalAsk;
 use writ_edge_core::catalog::{
-    BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK,
+    ASK_PLAINLY, BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE,
+    PRINT_PLAINLY, SET_MARK,
 };
 use writ_model::{BindingDigest, Epoch};
 
@@ -57,6 +58,7 @@ fn is_own(text: &[u8]) -> bool {
         CATALOG_QUERY,
         PRINT_PLAINLY,
         PRINT_AS_BEFORE,
+        ASK_PLAINLY,
         SET_MARK,
         BACK_TO_MARK,
         DROP_MARK,

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use writ_edge_core::catalog::{
-    BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE, PRINT_PLAINLY, SET_MARK,
+    ASK_PLAINLY, BACK_TO_MARK, CATALOG_QUERY, DROP_MARK, NAMES_QUERY, PRINT_AS_BEFORE,
+    PRINT_PLAINLY, SET_MARK,
 };
 
 use super::words::{number, word};
@@ -117,7 +118,7 @@ fn answer(text: &str) -> Option<Act> {
     if text == CATALOG_QUERY {
         return Some(row(&[b"{}"]));
     }
-    (text == PRINT_PLAINLY || text == PRINT_AS_BEFORE).then(|| row(&[b"x"]))
+    matches!(text, PRINT_PLAINLY | PRINT_AS_BEFORE | ASK_PLAINLY).then(|| row(&[b"x"]))
 }
 
 const ROWS: [&str; 11] = [
