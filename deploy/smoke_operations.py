@@ -105,7 +105,8 @@ def add(step, smoke):
         return next(e for e in edges if e["id"] == "edge-1")
 
     def ends(cursor, query):
-        """The session is over. Of an error that came before the query, this driver does not tell: psql does."""
+        """The session is over. With libpq from 14 on this driver tells the last of two errors, that the connection is closed, and
+        not the first one, why: of PostgreSQL's own connections too. psql tells both."""
         try:
             cursor.execute(query)
         except psycopg2.OperationalError as error:

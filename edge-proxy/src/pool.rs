@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -126,10 +126,27 @@ pub struct Pooled {
     /// What sessions left in it.
     pub backend: Backend,
     /// Cancel requests hold it: the connection is nobody else's before they are over.
-    pub cancelling: Arc<RwLock<()>>,
+    cancelling: Arc<RwLock<Cancels>>,
     home: ThreadId,
     since: Instant,
     _slot: Slot,
+}
+
+/// What became of the cancel requests for a connection.
+#[derive(Default)]
+struct Cancels {
+    /// The server may still get one.
+    lost: AtomicBool,
+}
+
+/// A cancel request on its way. While it is held, the connection is given to no other session.
+pub struct Hold(OwnedRwLockReadGuard<Cancels>);
+
+impl Hold {
+    /// It is not known whether the server got it, or gets it yet: no other session's statement may be there then.
+    pub fn lost(&self) {
+        self.0.lost.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A connection while a session has it.
@@ -353,21 +370,27 @@ impl Pool {
     pub fn put(self: &Arc<Self>, key: &Key, leased: Leased) {
         let Leased { pooled, permit } = leased;
         match Arc::clone(&pooled.cancelling).try_write_owned() {
-            Ok(_nobody) => self.shelve(key, pooled, permit),
+            Ok(cancels) => {
+                let lost = cancels.lost.load(Ordering::Relaxed);
+                drop(cancels);
+                self.shelve(key, pooled, permit, lost);
+            }
             Err(_) => {
                 let (pool, key) = (Arc::clone(self), key.clone());
                 self.background.spawn(async move {
-                    drop(Arc::clone(&pooled.cancelling).write_owned().await);
-                    pool.shelve(&key, pooled, permit);
+                    let cancels = Arc::clone(&pooled.cancelling).write_owned().await;
+                    let lost = cancels.lost.load(Ordering::Relaxed);
+                    drop(cancels);
+                    pool.shelve(&key, pooled, permit, lost);
                 });
             }
         }
     }
 
-    fn shelve(&self, key: &Key, pooled: Box<Pooled>, permit: OwnedSemaphorePermit) {
+    fn shelve(&self, key: &Key, pooled: Box<Pooled>, permit: OwnedSemaphorePermit, lost: bool) {
         let now = Instant::now();
         let age = |since| now.saturating_duration_since(since);
-        let worn = pooled.backend.is_worn() || age(pooled.since) > AGE_MAX;
+        let worn = lost || pooled.backend.is_worn() || age(pooled.since) > AGE_MAX;
         let idle = Idle { pooled, since: now };
         if worn {
             self.part(Some(idle));
@@ -456,10 +479,10 @@ impl Pooled {
         upstream.close().await;
     }
 
-    /// While it is held, the connection is given to no other session. `None`: it is on its way to one.
+    /// Before a cancel request is sent. `None`: it is on its way to another session.
     #[must_use]
-    pub fn hold(&self) -> Option<OwnedRwLockReadGuard<()>> {
-        Arc::clone(&self.cancelling).try_read_owned().ok()
+    pub fn hold(&self) -> Option<Hold> {
+        Arc::clone(&self.cancelling).try_read_owned().ok().map(Hold)
     }
 }
 

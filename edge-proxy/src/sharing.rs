@@ -28,6 +28,13 @@ impl Connection {
         sharing.acquiring = Some(acquiring.boxed());
     }
 
+    /// Gives up the place among those who wait.
+    pub(crate) fn stop_acquiring(&mut self) {
+        if let Link::Shared(sharing) = &mut self.link {
+            sharing.acquiring = None;
+        }
+    }
+
     /// The wait is over.
     pub(crate) fn acquired(&mut self, acquired: Acquired) {
         let Link::Shared(sharing) = &mut self.link else { return };

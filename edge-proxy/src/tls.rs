@@ -95,3 +95,6 @@ impl Listener {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -261,6 +261,9 @@ pub struct StatementFacts {
     pub executes: BTreeSet<String>,
     /// SQL-level prepared statements that this text makes (PREPARE name).
     pub prepares: BTreeSet<String>,
+    /// Prepared statements that this text drops (DEALLOCATE name); `None` inside: all of them.
+    #[serde(default)]
+    pub deallocates: BTreeSet<Option<String>>,
     /// Settings that the text changes, lower case.
     #[serde(default)]
     pub settings: BTreeSet<String>,
@@ -275,6 +278,12 @@ pub struct StatementFacts {
 }
 
 impl StatementFacts {
+    /// Whether the text makes or drops prepared statements by name.
+    #[must_use]
+    pub fn names_statements(&self) -> bool {
+        !self.prepares.is_empty() || !self.deallocates.is_empty()
+    }
+
     /// Whether any part changes data or definitions, or is not known: strict audit by default (E6).
     #[must_use]
     pub fn is_strict(&self) -> bool {

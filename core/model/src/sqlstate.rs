@@ -28,6 +28,8 @@ pub const PROTOCOL_VIOLATION: SqlState = SqlState("08P01");
 pub const UNKNOWN_DATABASE: SqlState = SqlState("3D000");
 /// The database could not be reached.
 pub const UPSTREAM_UNREACHABLE: SqlState = SqlState("08006");
+/// A connection broke off.
+pub const CONNECTION_FAILURE: SqlState = SqlState("08006");
 /// A message or statement is larger than the named limit.
 pub const TOO_LARGE: SqlState = SqlState("54000");
 /// A statement passed a limit that policy sets on what it returns or changes.

@@ -43,7 +43,7 @@ impl Walk<'_> {
                 }
                 execute.children(self);
             }
-            NodeEnum::DeallocateStmt(_) => self.kind(Kind::Prepare),
+            NodeEnum::DeallocateStmt(deallocate) => self.deallocate(deallocate),
             NodeEnum::DeclareCursorStmt(cursor) => {
                 self.kind(Kind::Cursor);
                 self.nested(cursor.query.as_deref_mut());
@@ -56,10 +56,7 @@ impl Walk<'_> {
                 self.guard_read(&show.name.to_ascii_lowercase());
             }
             NodeEnum::ConstraintsSetStmt(_) => self.kind(Kind::Set),
-            NodeEnum::DiscardStmt(_) => {
-                self.kind(Kind::Discard);
-                self.names_change();
-            }
+            NodeEnum::DiscardStmt(discard) => self.discard(discard),
             NodeEnum::ListenStmt(_) | NodeEnum::UnlistenStmt(_) | NodeEnum::NotifyStmt(_) => {
                 self.kind(Kind::Notify);
             }
@@ -81,6 +78,20 @@ impl Walk<'_> {
             NodeEnum::TruncateStmt(truncate) => self.truncate(truncate),
             _ => self.maintenance(node),
         }
+    }
+
+    fn deallocate(&mut self, deallocate: &pb::DeallocateStmt) {
+        self.kind(Kind::Prepare);
+        let name = Some(deallocate.name.clone()).filter(|name| !name.is_empty());
+        self.facts.deallocates.insert(name);
+    }
+
+    fn discard(&mut self, discard: &pb::DiscardStmt) {
+        self.kind(Kind::Discard);
+        if discard.target() == pb::DiscardMode::DiscardAll {
+            self.facts.deallocates.insert(None);
+        }
+        self.names_change();
     }
 
     /// Notes code that is not in the statement.

@@ -47,6 +47,8 @@ pub struct ApprovalAsk {
 pub enum Effect {
     /// Find a connection for the session; give it with [`crate::session::Session::attach`].
     Acquire,
+    /// The session does not wait for a connection any more.
+    StopAcquiring,
     /// Make the journal durable up to this number, then tell [`crate::session::Session::on_durable`].
     Sync(u64),
     /// Ask for an approval; answer with [`crate::session::Session::on_approval`].

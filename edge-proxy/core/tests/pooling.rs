@@ -9,22 +9,8 @@ use writ_edge_core::session::BACKEND_STATEMENTS_MAX;
 use writ_edge_core::{ApprovalNews, Backend, Effect};
 use writ_model::DurationMs;
 
-const PARSED: &[u8] = b"1\0\0\0\x04";
-const BOUND: &[u8] = b"2\0\0\0\x04";
-const CLOSED: &[u8] = b"3\0\0\0\x04";
-
-fn attached(backend: Backend) -> Rig {
-    let mut rig = Rig::pooled();
-    rig.session.attach(backend, &SessionNames::default(), "UTF8");
-    rig
-}
-
 fn close(name: &str) -> Vec<u8> {
     frame(b'C', format!("S{name}\0").as_bytes())
-}
-
-fn describe(name: &str) -> Vec<u8> {
-    frame(b'D', format!("S{name}\0").as_bytes())
 }
 
 /// A connection in which a session prepared `text` under `name`, and which it gave back.
@@ -437,4 +423,91 @@ fn a_connection_with_too_many_names_is_worn() {
         assert!(names <= BACKEND_STATEMENTS_MAX + 100, "{names} names");
     }
     assert!(names > BACKEND_STATEMENTS_MAX, "control: not before");
+}
+
+/// A session with a statement `s` that its connection lacks.
+fn prepared_elsewhere(backend: Backend) -> Rig {
+    let mut rig = attached(Backend::default());
+    rig.client(&[parse("s", "select 1"), sync()].concat());
+    rig.server(&[PARSED, &ready(b'I')].concat());
+    rig.session.detach().expect("at rest");
+    (rig.to_server(), rig.to_client());
+    rig.session.attach(backend, &SessionNames::default(), "UTF8");
+    rig
+}
+
+#[test]
+fn deallocate_of_what_another_connection_has_finds_something() {
+    for backend in [Backend::default(), backend_with("s", "select 2")] {
+        let mut rig = prepared_elsewhere(backend);
+        rig.client(&query("deallocate s"));
+        assert_eq!(rig.to_server(), [close("s"), parse("s", ""), query("deallocate s")].concat());
+        rig.server(&[CLOSED, PARSED, &complete("DEALLOCATE"), &ready(b'I')].concat());
+        assert_eq!(tags(&rig.to_client()), "CZ");
+        rig.client(&[bind("", "s"), sync()].concat());
+        assert_eq!(tags(&rig.to_server()), "PS", "it is gone, wherever it was");
+        rig.server(&[error("42601"), ready(b'I')].concat());
+        assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("26000"));
+        assert!(rig.session.detach().is_some(), "nothing of it is left");
+    }
+    // Control: of a name that the session has not, the server finds nothing, whatever another session left there.
+    let mut rig = attached(backend_with("s", "select 1"));
+    rig.client(&query("deallocate s"));
+    assert_eq!(rig.to_server(), [close("s"), query("deallocate s")].concat());
+}
+
+#[test]
+fn deallocate_all_drops_what_other_connections_have() {
+    let mut rig = prepared_elsewhere(backend_with("t", "select 2"));
+    rig.client(&query("deallocate all"));
+    assert_eq!(rig.to_server(), query("deallocate all"));
+    rig.server(&[complete("DEALLOCATE ALL"), ready(b'I')].concat());
+    rig.client(&[bind("", "s"), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "PS", "it is gone, wherever it was");
+    rig.server(&[error("42601"), ready(b'I')].concat());
+    let backend = rig.session.detach().expect("nothing of it is left");
+    let mut other = prepared_elsewhere(backend);
+    other.client(&[parse("t", "select 2"), sync()].concat());
+    assert_eq!(tags(&other.to_server()), "CPS", "E1: what is there now is not known");
+}
+
+#[test]
+fn a_deallocate_that_failed_drops_nothing() {
+    let mut rig = prepared_elsewhere(Backend::default());
+    rig.client(&query("deallocate s"));
+    rig.server(&[CLOSED, PARSED, &error("57014"), &ready(b'I')].concat());
+    (rig.to_server(), rig.to_client());
+    rig.client(&[bind("", "s"), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "CPBS", "prepared again, as it was");
+}
+
+#[test]
+fn what_comes_behind_a_deallocate_waits_for_its_answer() {
+    for mut rig in [prepared_elsewhere(Backend::default()), {
+        let mut own = Rig::new();
+        own.client(&[parse("s", "select 1"), sync()].concat());
+        own.server(&[PARSED, &ready(b'I')].concat());
+        own.to_server();
+        own
+    }] {
+        let drops = [parse("", "deallocate s"), bind("", ""), execute("")].concat();
+        rig.client(&[drops, parse("s", "select 2"), bind("", "s"), sync()].concat());
+        let sent = rig.to_server();
+        assert!(tags(&sent).ends_with("EH"), "{}", tags(&sent));
+        let renewed = tags(&sent).matches('C').count();
+        let answers = [PARSED, BOUND, &[CLOSED, PARSED].concat().repeat(renewed)].concat();
+        rig.server(&[answers, complete("DEALLOCATE")].concat());
+        assert!(rig.to_server().windows(8).any(|bytes| bytes == b"select 2"), "another one");
+    }
+}
+
+#[test]
+fn a_deallocate_waits_for_what_drops_the_name_before_it() {
+    let mut rig = prepared_elsewhere(Backend::default());
+    let run = |text: &str| [parse("", text), bind("", ""), execute("")].concat();
+    rig.client(&[run("deallocate all"), sync(), run("deallocate s"), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "PBESPBH", "nothing is made for it to drop");
+    let all = [PARSED, BOUND, &complete("DEALLOCATE ALL"), &ready(b'I')].concat();
+    rig.server(&[&all[..], PARSED, BOUND].concat());
+    assert_eq!(tags(&rig.to_server()), "CES", "the server finds nothing");
 }

@@ -10,6 +10,7 @@ use writ_model::{Timestamp, sqlstate};
 use super::{Connection, Link, Sharing};
 use crate::database::expected_rows;
 use crate::live::SHOWN_TEXT_BYTES_MAX;
+use crate::pool::Hold;
 use crate::sessions::{Described, SessionEvent};
 
 impl Connection {
@@ -88,6 +89,7 @@ impl Connection {
         match effect {
             Effect::Sync(_) => self.shared.spool.request_sync(),
             Effect::Acquire => self.acquire(),
+            Effect::StopAcquiring => self.stop_acquiring(),
             Effect::Wake { at, refused } => self.wake_at(at, refused),
             Effect::RequestApproval(ask) => self.request_approval(*ask),
             Effect::UseGrant { number, id, digest, epoch } => {
@@ -119,7 +121,12 @@ impl Connection {
                     let _ = events.send(SessionEvent::DatabaseFresh);
                 });
             }
-            Effect::End(reason) => self.end = Some(reason),
+            Effect::End(reason) => {
+                self.end = Some(reason);
+                let now = (self.shared.clock)();
+                let mut cx = Cx { now, journal: &mut self.journal, out: &mut self.outbox };
+                self.session.note_unrun(&self.client.inbox, &mut cx);
+            }
         }
     }
 
@@ -136,9 +143,10 @@ impl Connection {
         let Some(key) = key.cloned() else { return then() };
         self.shared.background.spawn(async move {
             // The next session in this connection comes after it.
-            let _hold = hold;
+            let hold = hold;
             let asked = crate::upstream::cancel(&database, &key).await;
             if let Err(reason) = asked {
+                hold.iter().for_each(Hold::lost);
                 tracing::warn!(%reason, "a cancel request could not be passed on");
             }
             then();

@@ -3,27 +3,22 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use writ_edge_core::attempts::FAILURES_OF_NAME_MAX;
 use writ_edge_core::scram::{SCRAM, SCRAM_PLUS};
 use writ_model::config::{Environment, WhenStale};
 use writ_model::password::{PasswordKeys, Passwords};
 use writ_model::{DurationMs, Timestamp};
-use writ_proto::node::NodeIdentity;
 
 use super::*;
 use crate::startup::{Opening, open};
 use crate::tls::Listener;
+use crate::tls::testing::{SSL_REQUEST, listener, shake_hands};
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// An edge that logs clients in, one after another.
 struct Edge {
@@ -48,17 +43,7 @@ fn passwords() -> Passwords {
 
 impl Edge {
     async fn start() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        let (_, identity) = watch::channel(Arc::new(NodeIdentity {
-            certificate_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-            ca_pem: certificate.pem(),
-            expires_at: NOW,
-            config_key_id: String::new(),
-            config_key: Vec::new(),
-        }));
+        let (tls, certificate) = listener();
         let oauth = OauthIssuer { url: "https://id.example".into(), scope: "openid".into() };
         let environment = Environment {
             name: "prod".parse().expect("a name"),
@@ -76,8 +61,8 @@ impl Edge {
         Self {
             authenticator: Authenticator::new(Arc::new(|| NOW), random, Arc::default()),
             config,
-            tls: Listener::new(identity).expect("a listener"),
-            certificate: certificate.der().clone(),
+            tls,
+            certificate,
             listener: TcpListener::bind("127.0.0.1:0").await.expect("a port"),
         }
     }
@@ -97,17 +82,7 @@ impl Edge {
         let mut tcp = TcpStream::connect(address).await.expect("connected");
         tcp.write_all(&SSL_REQUEST).await.expect("sent");
         assert_eq!(tcp.read_u8().await.expect("an answer"), b'S');
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("a root");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").expect("a name");
-        let connector = TlsConnector::from(Arc::new(config));
-        let mut stream = connector.connect(name, tcp).await.expect("TLS");
+        let mut stream = shake_hands(tcp, &self.certificate, &[]).await.expect("TLS");
         let body = [&[0, 3, 0, 0], b"user\0".as_slice(), user.as_bytes(), b"\0\0"].concat();
         let length = u32::try_from(4 + body.len()).expect("a length");
         stream.write_all(&[&length.to_be_bytes(), &body[..]].concat()).await.expect("sent");

@@ -116,3 +116,24 @@ async fn a_connection_waits_for_its_cancel_requests() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_a_cancel_request_may_still_reach_is_given_to_nobody() {
+    let server = Postgres::start();
+    let pool = pool(1);
+    let key = key(&pool, "user:dana");
+    for lost in [false, true] {
+        let leased = leased(&pool, &server, &key).await;
+        let id = process_id(&leased);
+        let hold = leased.pooled.hold().expect("not on its way");
+        pool.put(&key, leased);
+        if lost {
+            hold.lost();
+        }
+        drop(hold);
+        // There is one place: it is free when the one or the other is done with the connection.
+        let next = super::tests::leased(&pool, &server, &key).await;
+        assert_eq!(process_id(&next) == id, !lost, "lost: {lost}");
+        pool.put(&key, next);
+    }
+}

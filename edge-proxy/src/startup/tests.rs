@@ -1,25 +1,18 @@
 //! The start of connections over real TCP and real TLS, and beside a real server.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use writ_edge_core::frame::{body, error_field};
-use writ_model::Timestamp;
-use writ_proto::node::NodeIdentity;
 
 use super::*;
-use crate::tls::Listener;
+use crate::tls::testing::{SSL_REQUEST, listener, shake_hands};
 use crate::upstream::testing::Postgres;
 
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
 const DANA: &[u8] = b"user\0dana\0database\0shop\0\0";
 const NEGOTIATED: &[u8] = b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0";
@@ -35,26 +28,15 @@ struct Edge {
 
 impl Edge {
     async fn start() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("names");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        let (_, identity) = watch::channel(Arc::new(NodeIdentity {
-            certificate_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-            ca_pem: certificate.pem(),
-            expires_at: Timestamp(0),
-            config_key_id: String::new(),
-            config_key: Vec::new(),
-        }));
-        let acceptor =
-            Listener::new(identity).expect("a listener").current().acceptor(false).clone();
+        let (tls, certificate) = listener();
+        let acceptor = tls.current().acceptor(false).clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let opened = tokio::spawn(async move {
             let (tcp, _) = listener.accept().await?;
             tokio::time::timeout(PATIENCE, open(tcp, &acceptor)).await?
         });
-        Self { address, certificate: certificate.der().clone(), opened }
+        Self { address, certificate, opened }
     }
 
     async fn tcp(&self) -> TcpStream {
@@ -62,28 +44,11 @@ impl Edge {
     }
 
     /// Shakes hands, offering these names by ALPN.
-    async fn tls(
-        &self,
-        tcp: TcpStream,
-        alpn: &[&str],
-    ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("a root");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let name = ServerName::try_from("localhost").expect("a name");
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+    async fn tls(&self, tcp: TcpStream, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+        shake_hands(tcp, &self.certificate, alpn).await
     }
 
-    async fn asked_tls(
-        &self,
-        alpn: &[&str],
-    ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    async fn asked_tls(&self, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
         let mut tcp = self.tcp().await;
         tcp.write_all(&SSL_REQUEST).await?;
         assert_eq!(tcp.read_u8().await?, b'S');

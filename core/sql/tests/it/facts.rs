@@ -252,6 +252,21 @@ fn parameters_and_prepared_statements_are_counted() {
 }
 
 #[test]
+fn what_drops_prepared_statements_says_which() {
+    for (text, dropped) in [
+        ("DEALLOCATE p; DEALLOCATE PREPARE \"Q\"", vec![Some("Q"), Some("p")]),
+        ("DEALLOCATE ALL", vec![None]),
+        ("DISCARD ALL", vec![None]),
+        ("DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES", vec![]),
+        ("PREPARE p AS SELECT 1", vec![]),
+    ] {
+        let facts = analysis(text).facts().clone();
+        let named: Vec<Option<&str>> = facts.deallocates.iter().map(Option::as_deref).collect();
+        assert_eq!(named, dropped, "{text}");
+    }
+}
+
+#[test]
 fn names_are_cut_where_the_server_cuts_them() {
     let long = "a".repeat(70);
     let analysis = analysis(&format!("SELECT 1 FROM {long}"));

@@ -72,7 +72,7 @@ impl<G: Gate> Session<G> {
         if let Some(run) = running {
             return (Doing::Running { since: run.started }, Some(&run.ruling));
         }
-        if matches!(self.lease, Lease::None { asked: true }) {
+        if matches!(self.lease, Lease::None { asked: true, .. }) {
             return (Doing::WaitingForConnection, None);
         }
         let doing = match self.transaction {

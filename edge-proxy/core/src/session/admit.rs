@@ -339,7 +339,7 @@ impl<G: Gate> Session<G> {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn withhold(
+    pub(crate) fn withhold(
         &mut self,
         number: u64,
         ruling: &Arc<Ruling>,
@@ -378,11 +378,19 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    /// A statement that waits will not go on any more: its record says so, and nobody is asked about it.
-    pub(crate) fn abandon_admission(&mut self, reason: &'static str, cx: &mut Cx<'_>) {
+    /// A statement that waits will not go on any more: its record says so, and nobody is asked about it. Returns what is to
+    /// be said of its approval.
+    pub(crate) fn abandon_admission(
+        &mut self,
+        reason: &'static str,
+        cx: &mut Cx<'_>,
+    ) -> Option<Message> {
         match self.admission.take() {
-            None => {}
-            Some(Admission::Recorded { run, .. }) => self.finish(&run, true, cx),
+            None => None,
+            Some(Admission::Recorded { run, .. }) => {
+                self.finish(&run, true, cx);
+                None
+            }
             Some(Admission::Held(held)) => {
                 let message = approval_ended(&held.ruling, held.id.as_ref(), reason);
                 cx.out.effects.push(Effect::CancelApproval { id: held.id.clone(), reason });
@@ -396,6 +404,7 @@ impl<G: Gate> Session<G> {
                 if self.write_intent(held.number, &held.ruling, &parts, cx).is_ok() {
                     self.finish(&run, true, cx);
                 }
+                run.refusal.map(|message| *message)
             }
         }
     }

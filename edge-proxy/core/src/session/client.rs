@@ -6,7 +6,7 @@ use writ_audit::ProtocolKind;
 
 use writ_model::facts::{CursorUse, SessionEffect};
 use writ_model::sqlstate::SqlState;
-use writ_model::{StatementKind, sqlstate};
+use writ_model::{StatementFacts, StatementKind, sqlstate};
 
 use super::admit::Admit;
 use super::pending::Pending;
@@ -128,7 +128,7 @@ impl<G: Gate> Session<G> {
             return waits;
         }
         if !matches!(tag, b'X' | b'c' | b'f') && self.lacks_connection(cx) {
-            return None;
+            return self.answered_alone(tag, whole, cx).then_some(total);
         }
         if self.pending.len() >= PENDING_MAX {
             self.flush(cx);
@@ -245,7 +245,12 @@ impl<G: Gate> Session<G> {
             b'E' => (false, ProtocolKind::Execute),
             _ => (false, ProtocolKind::Parse),
         };
-        if self.lacks_connection(cx) || (simple && !self.drained(cx)) {
+        if self.lacks_connection(cx) {
+            let answered = self.answered_alone(header.tag, b"", cx);
+            self.client_drop = if answered { header.total } else { 0 };
+            return answered.then_some(0);
+        }
+        if simple && !self.drained(cx) {
             return None;
         }
         match self.admit(ruling, protocol, None, cx) {
@@ -284,8 +289,9 @@ impl<G: Gate> Session<G> {
         let metered = self.is_metered(&ruling.facts, limits, None);
         let ruling = match metered.then(|| self.unwrappable(&ruling)).flatten() {
             // Nobody else's statement of the name can be closed inside of the count.
-            None if metered && !ruling.facts.prepares.is_empty() && !self.backend_is_own() => {
-                let what = "PREPARE with limits cannot be counted in shared connections";
+            None if metered && ruling.facts.names_statements() && !self.backend_is_own() => {
+                let what =
+                    "PREPARE and DEALLOCATE with limits cannot be counted in shared connections";
                 self.gate.refuse(sqlstate::REFUSED, what, "prepare it by the driver's own means")
             }
             Some((what, next)) => self.gate.refuse(sqlstate::REFUSED, what, next),
@@ -408,13 +414,28 @@ impl<G: Gate> Session<G> {
     /// the text itself sets and defines, the analysis follows.
     fn uncertain_order(&self, ruling: &Ruling) -> bool {
         let facts = &ruling.facts;
-        let uses_names = !facts.reads.is_empty() || !facts.writes.is_empty();
+        let uses_names = !facts.reads.is_empty()
+            || !facts.writes.is_empty()
+            // The server plans it again, with the names of then.
+            || !facts.executes.is_empty()
+            || self.uses_unlisted(facts);
         let Staleness { names, names_in_transaction, catalog, catalog_in_transaction, .. } =
             self.stale;
         facts.statements > 1
             && uses_names
             && facts.session.contains(&SessionEffect::TransactionEnd)
             && (names || names_in_transaction || catalog || catalog_in_transaction)
+    }
+
+    /// E1, E3: whether a text may use what is in no list of what is read and written: the session's temporary relations,
+    /// behind whose names others stand once they are gone, and what the text makes itself.
+    fn uses_unlisted(&self, facts: &StatementFacts) -> bool {
+        use StatementKind as K;
+        let uses_none =
+            |k: &K| matches!(k, K::Transaction | K::Set | K::Discard | K::Notify | K::Empty);
+        let defined = self.stale.catalog || self.stale.catalog_in_transaction;
+        (defined && facts.kinds.iter().any(|kind| kind.changes()))
+            || (self.has_temporary_relations() && !facts.kinds.iter().all(uses_none))
     }
 
     /// What `EXECUTE name` may run: every statement that this session ever prepared under the name, because whether a

@@ -47,7 +47,8 @@ impl<G: Gate> Session<G> {
         let Some(parts) = frame::parse(frame::body(whole)) else {
             return self.malformed("Parse", cx);
         };
-        if !parts.name.is_empty() && self.shares_unsettled(parts.name) {
+        let unsettled = !parts.name.is_empty() && self.shares_unsettled(parts.name);
+        if unsettled || self.awaits_deallocate(parts.name, cx) {
             return Step::Wait;
         }
         if self.ready_to_rule(Some(parts.text), cx) == Ready::Wait {
@@ -83,7 +84,8 @@ impl<G: Gate> Session<G> {
         let Some(parts) = frame::bind(frame::body(whole)) else {
             return self.malformed("Bind", cx);
         };
-        if self.statement_unsettled(parts.statement) {
+        if self.statement_unsettled(parts.statement) || self.awaits_deallocate(parts.statement, cx)
+        {
             return Step::Wait;
         }
         if self.ready_to_bind(parts.statement, cx) == Ready::Wait || !self.fresh(cx) {
@@ -188,8 +190,9 @@ impl<G: Gate> Session<G> {
             let ruling = self.gate.refuse(sqlstate::REFUSED, what, next);
             return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
         }
-        if metered && self.copy_may_come() {
-            // Its rows are counted: those of others must not come meanwhile.
+        // Rows that are counted must not come among those of others.
+        let counts = metered && self.copy_may_come();
+        if counts || self.names_unsettled(&ruling.facts, cx) {
             self.flush(cx);
             return Step::Wait;
         }
@@ -237,7 +240,7 @@ impl<G: Gate> Session<G> {
         let Some((what, name)) = frame::target(frame::body(whole)) else {
             return self.malformed("Describe", cx);
         };
-        if what == b'S' && self.shares_unsettled(name) {
+        if what == b'S' && (self.shares_unsettled(name) || self.awaits_deallocate(name, cx)) {
             return Step::Wait;
         }
         if what == b'S' && !self.backend_is_own() {
@@ -257,7 +260,7 @@ impl<G: Gate> Session<G> {
         let Some((what, name)) = frame::target(frame::body(whole)) else {
             return self.malformed("Close", cx);
         };
-        if what == b'S' && self.shares_unsettled(name) {
+        if what == b'S' && (self.shares_unsettled(name) || self.awaits_deallocate(name, cx)) {
             return Step::Wait;
         }
         cx.out.control().extend_from_slice(whole);

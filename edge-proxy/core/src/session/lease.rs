@@ -5,16 +5,18 @@
 //! end, and nobody has it afterwards. What cannot be known pins (E2). Prepared statements do not: a connection remembers
 //! what it was sent under which name, and is sent what it lacks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use writ_audit::SessionProfile;
+use writ_model::sqlstate::SqlState;
 use writ_model::{StatementFacts, StatementKind};
 
 use super::admit::Admission;
 use super::client::Step;
 use super::pending::{Pending, Undo};
 use super::pins::pin_of;
+use super::running::Running;
 use super::{CopyIn, Cx, Prepared, Session, Transaction, is_utf8};
 use crate::gate::{Gate, Permit, Ruling, SessionNames};
 use crate::outbox::{Effect, EndReason};
@@ -71,6 +73,16 @@ impl Backend {
         same && known.types == prepared.types
     }
 
+    /// A DEALLOCATE is on its way: not before it is answered is it known whether it worked.
+    fn dropped(&mut self, names: &BTreeSet<Option<String>>) {
+        for name in names {
+            match name {
+                Some(name) => drop(self.statements.insert(name.as_bytes().into(), None)),
+                None => self.statements.values_mut().for_each(|known| *known = None),
+            }
+        }
+    }
+
     /// A statement is on its way that may make or drop any of them.
     fn doubt(&mut self) {
         self.statements.values_mut().for_each(|known| *known = None);
@@ -83,13 +95,16 @@ impl Backend {
 pub(crate) enum Lease {
     /// Its own, from beginning to end.
     Own,
-    /// None. `asked`: it waits for one.
-    None { asked: bool },
+    /// None. `asked`: it waits for one. `instead`: what waits was called off, and this is its answer.
+    None { asked: bool, instead: Option<SqlState> },
     /// One of the pool's.
     Shared { backend: Backend, pin: Option<&'static str> },
 }
 
 impl Lease {
+    /// None, and none is asked for.
+    const NOTHING: Self = Self::None { asked: false, instead: None };
+
     fn backend(&mut self) -> Option<&mut Backend> {
         match self {
             Self::Shared { backend, .. } => Some(backend),
@@ -98,11 +113,16 @@ impl Lease {
     }
 }
 
+/// The prepared statements that a text makes or drops by name.
+fn names_of(facts: &StatementFacts) -> impl Iterator<Item = &String> {
+    facts.prepares.iter().chain(facts.deallocates.iter().flatten())
+}
+
 impl<G: Gate> Session<G> {
     /// A session that takes a connection of a pool when it needs one.
     #[must_use]
     pub fn pooled(gate: G, profile: SessionProfile, client_encoding: &str) -> Self {
-        Self { lease: Lease::None { asked: false }, ..Self::new(gate, profile, client_encoding) }
+        Self { lease: Lease::NOTHING, ..Self::new(gate, profile, client_encoding) }
     }
 
     /// A connection, after [`Effect::Acquire`]; `names` are what names mean in it. Call [`Session::on_client`] afterwards.
@@ -129,7 +149,7 @@ impl<G: Gate> Session<G> {
         if !self.is_at_rest() {
             return None;
         }
-        match std::mem::replace(&mut self.lease, Lease::None { asked: false }) {
+        match std::mem::replace(&mut self.lease, Lease::NOTHING) {
             Lease::Shared { backend, .. } => Some(backend),
             Lease::Own | Lease::None { .. } => None,
         }
@@ -162,7 +182,11 @@ impl<G: Gate> Session<G> {
         // What waits for approvers needs none, and those who wait would leave none to the others.
         let votes =
             matches!(&self.admission, Some(Admission::Held(held)) if held.waits_for_votes());
-        let Lease::None { asked } = &mut self.lease else { return false };
+        let Lease::None { asked, instead } = &mut self.lease else { return false };
+        if self.skipping || instead.is_some() {
+            // It is answered without one.
+            return true;
+        }
         if votes {
             return false;
         }
@@ -175,10 +199,11 @@ impl<G: Gate> Session<G> {
     /// A statement is on its way that leaves something in the connection.
     pub(crate) fn note_pin(&mut self, facts: &StatementFacts) {
         let Lease::Shared { backend, pin } = &mut self.lease else { return };
+        backend.dropped(&facts.deallocates);
         let Some(why) = pin_of(facts) else { return };
         *pin = Some(why);
-        let unnames = [StatementKind::Prepare, StatementKind::Discard];
-        if !facts.opaque.is_empty() || facts.kinds.iter().any(|kind| unnames.contains(kind)) {
+        let unnames = !facts.opaque.is_empty() || facts.kinds.contains(&StatementKind::Discard);
+        if unnames || !facts.prepares.is_empty() {
             backend.doubt();
         }
     }
@@ -295,9 +320,10 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    /// Makes room for what SQL's PREPARE is about to make.
+    /// Makes room for what SQL's PREPARE is about to make, and something to be dropped for DEALLOCATE: the server finds
+    /// under the name what it would in a connection of the session's own.
     pub(crate) fn vacate_for(&mut self, facts: &StatementFacts, cx: &mut Cx<'_>) {
-        for name in &facts.prepares {
+        for name in names_of(facts) {
             let name = name.as_bytes();
             match self.statements.get(name).cloned() {
                 None => self.vacate(name, cx),
@@ -305,6 +331,39 @@ impl<G: Gate> Session<G> {
                 Some(_) => {}
             }
         }
+    }
+
+    /// Whether it is not known yet what the server has, or the session, under a name that PREPARE or DEALLOCATE uses.
+    pub(crate) fn names_unsettled(&mut self, facts: &StatementFacts, cx: &mut Cx<'_>) -> bool {
+        !self.backend_is_own()
+            && names_of(facts).any(|name| {
+                let name = name.as_bytes();
+                self.statement_unsettled(name) || self.awaits_deallocate(name, cx)
+            })
+    }
+
+    /// DEALLOCATE worked: what the session has prepared under the names is gone, wherever it was.
+    pub(crate) fn note_deallocated(&mut self, facts: &StatementFacts) {
+        for name in &facts.deallocates {
+            match name {
+                Some(name) => drop(self.statements.remove(name.as_bytes())),
+                // The unnamed one is none that SQL knows.
+                None => self.statements.retain(<[u8]>::is_empty),
+            }
+        }
+    }
+
+    /// Whether a DEALLOCATE is on its way that may drop the statement of this name: its answer is waited for.
+    pub(crate) fn awaits_deallocate(&mut self, name: &[u8], cx: &mut Cx<'_>) -> bool {
+        let drops = |run: &Running| {
+            let names = &run.ruling.facts.deallocates;
+            names.iter().any(|dropped| dropped.as_ref().is_none_or(|n| n.as_bytes() == name))
+        };
+        let awaits = !name.is_empty() && self.pending.iter().any(|p| p.run().is_some_and(drops));
+        if awaits {
+            self.flush(cx);
+        }
+        awaits
     }
 
     /// Prepares nothing under a name that the session has in another connection: the server has to find something there,

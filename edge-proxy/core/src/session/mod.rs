@@ -18,6 +18,7 @@ mod running;
 mod screened;
 mod throttle;
 mod upstream;
+mod waiting;
 mod wrap;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -345,7 +346,11 @@ impl<G: Gate> Session<G> {
     }
 
     /// The client asked to cancel. Returns whether the server has to be asked too.
+    /// Call [`Session::on_client`] afterwards: what waited for a connection waits no more.
     pub fn on_cancel(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.cancel_waiting() {
+            return false;
+        }
         let Some(Admission::Held(held)) = &mut self.admission else {
             return self.runs_for_client();
         };
@@ -376,6 +381,8 @@ impl<G: Gate> Session<G> {
 
     /// The client's connection ended without a Terminate message.
     pub fn on_client_closed(&mut self, cx: &mut Cx<'_>) {
+        // Nobody is told.
+        self.lease.call_off(sqlstate::CONNECTION_FAILURE);
         self.end(EndReason::ClientGone, cx);
     }
 
@@ -388,6 +395,7 @@ impl<G: Gate> Session<G> {
     pub fn end_saying(&mut self, message: &Message, reason: EndReason, cx: &mut Cx<'_>) {
         if self.ended.is_none() {
             message.put(b'E', &mut cx.out.to_client);
+            self.lease.call_off(message.code);
         }
         self.end(reason, cx);
     }
@@ -397,6 +405,7 @@ impl<G: Gate> Session<G> {
             return;
         }
         self.ended = Some(reason);
+        self.end_waiting_with_admission();
         self.abandon_admission("the session ended", cx);
         self.finish_abandoned(cx);
         cx.out.effects.push(Effect::End(reason));

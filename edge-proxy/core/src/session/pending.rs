@@ -73,12 +73,17 @@ impl Pending {
         }
     }
 
-    /// The number of the statement that runs in it.
-    pub(crate) fn run_number(&self) -> Option<u64> {
+    /// The statement that runs in it.
+    pub(crate) fn run(&self) -> Option<&Running> {
         match self {
-            Self::Query(run) | Self::Execute(run) | Self::Wrap(run) => Some(run.number),
+            Self::Query(run) | Self::Execute(run) | Self::Wrap(run) => Some(run),
             _ => None,
         }
+    }
+
+    /// Its number.
+    pub(crate) fn run_number(&self) -> Option<u64> {
+        self.run().map(|run| run.number)
     }
 
     /// What the client sees instead of the server's error, where this is a refusal.

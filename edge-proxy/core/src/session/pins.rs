@@ -33,7 +33,6 @@ fn pins(kind: StatementKind) -> Option<&'static str> {
     use StatementKind as Kind;
     Some(match kind {
         Kind::SetRole => "a role",
-        Kind::Prepare => "PREPARE",
         Kind::Notify => "LISTEN",
         Kind::Do | Kind::Call => "code",
         Kind::Discard => "DISCARD",
@@ -84,6 +83,8 @@ mod tests {
             facts(|f| f.functions.insert("pg_catalog.now".into())),
             facts(|f| f.functions.insert("pg_catalog.pg_advisory_xact_lock".into())),
             facts(|f| f.kinds.insert(StatementKind::Lock)),
+            // DEALLOCATE leaves less than there was.
+            facts(|f| f.kinds.insert(StatementKind::Prepare)),
             facts(|f| f.session.insert(SessionEffect::TransactionEnd)),
             facts(|f| f.cursors.insert(CursorUse::Declare { name: "c".into(), hold: false })),
         ] {
@@ -95,6 +96,8 @@ mod tests {
     fn what_stays_in_a_connection_pins_it() {
         for (pinning, why) in [
             (facts(|f| f.settings.insert("work_mem".into())), "SET"),
+            (facts(|f| f.prepares.insert("p".into())), "PREPARE"),
+            (facts(|f| f.executes.insert("p".into())), "PREPARE"),
             (facts(|f| f.session.insert(SessionEffect::ReadWrite)), "SET"),
             (facts(|f| f.kinds.insert(StatementKind::Notify)), "LISTEN"),
             (facts(|f| f.kinds.insert(StatementKind::SetRole)), "a role"),

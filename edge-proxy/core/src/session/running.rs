@@ -112,6 +112,9 @@ impl<G: Gate> Session<G> {
         if run.recorded {
             cx.journal.outcome(cx.now, &outcome);
         }
+        if !cancelled && sqlstate.is_none() {
+            self.note_deallocated(&run.ruling.facts);
+        }
         if self.counting {
             self.charge(cx);
         }

@@ -10,7 +10,7 @@ use writ_audit::record::{DecisionKind, TextValue};
 use writ_audit::{EncodedStatement, IntentRef, OutcomeRef, SessionProfile, StatementProfile};
 use writ_edge_core::gate::{Left, Ruling, SessionNames, Stamp};
 use writ_edge_core::screen::{Detect, Screen};
-use writ_edge_core::{Cx, Effect, Gate, Journal, JournalFull, Outbox, Session};
+use writ_edge_core::{Backend, Cx, Effect, Gate, Journal, JournalFull, Outbox, Session};
 use writ_model::facts::{CursorUse, SessionEffect};
 use writ_model::sqlstate::{self, SqlState};
 use writ_model::{
@@ -105,7 +105,8 @@ impl WordGate {
         let mut facts =
             StatementFacts { bounded: true, statements: 1, ..StatementFacts::default() };
         facts.kinds.extend(match word {
-            "update" => Some(StatementKind::Update),
+            "update" | "remake" => Some(StatementKind::Update),
+            "deallocate" => Some(StatementKind::Prepare),
             "copyin" => Some(StatementKind::CopyIn),
             "begin" | "commit" | "savepoint" => Some(StatementKind::Transaction),
             "characteristics" => Some(StatementKind::Set),
@@ -125,6 +126,9 @@ impl WordGate {
         match word {
             "prepare" => facts.prepares.extend([name]),
             "execute" => facts.executes.extend([name]),
+            "deallocate" => {
+                facts.deallocates.insert((name != "all").then_some(name));
+            }
             _ => {}
         }
         // What somebody makes later.
@@ -137,9 +141,11 @@ impl WordGate {
         if word == "define" {
             facts.session.insert(SessionEffect::Definitions);
         }
-        if word == "end" {
+        if matches!(word, "end" | "remake" | "uncover") {
             facts.session.insert(SessionEffect::TransactionEnd);
             facts.statements = 2;
+        }
+        if word == "end" {
             facts.reads.insert(RelationUse {
                 oid: 1,
                 schema: "public".into(),
@@ -489,3 +495,20 @@ pub fn answer_in_block(rows: &[&[&[u8]]]) -> Vec<u8> {
 
 /// An answer about names.
 pub const NAMES: [&[u8]; 6] = [b"app", b"[\"pg_catalog\",\"x\"]", b"on", b"[]", b"x", b"[]"];
+
+/// The server's answers that have no more to say.
+pub const PARSED: &[u8] = b"1\0\0\0\x04";
+pub const BOUND: &[u8] = b"2\0\0\0\x04";
+pub const CLOSED: &[u8] = b"3\0\0\0\x04";
+
+/// A session that shares connections, and has this one.
+pub fn attached(backend: Backend) -> Rig {
+    let mut rig = Rig::pooled();
+    rig.session.attach(backend, &SessionNames::default(), "UTF8");
+    rig
+}
+
+/// Describe of a statement.
+pub fn describe(name: &str) -> Vec<u8> {
+    frame(b'D', format!("S{name}\0").as_bytes())
+}

@@ -200,6 +200,16 @@ impl Client {
         let name = choices.one_of(&NAMES);
         let parts = choices.byte();
         let mut series = Vec::new();
+        if parts & 0x30 == 0x30 {
+            let dropped = if name.is_empty() { "all" } else { name };
+            let text = format!("deallocate {dropped} {}", self.number(choices));
+            if parts & 0x40 > 0 {
+                series.extend(query(&text));
+                self.units += 1;
+            } else {
+                series.extend([parse("", &text), bind("", "", &[]), execute("")].concat());
+            }
+        }
         if parts & 1 > 0 {
             series.extend(frame(b'C', format!("S{name}\0").as_bytes()));
         }

@@ -36,6 +36,7 @@ pub enum Change {
     End,
     Prepare(Vec<u8>, Vec<u8>),
     Execute(Vec<u8>),
+    Deallocate(Vec<u8>),
     Declare(Vec<u8>),
     Fetch(Vec<u8>),
     ClosePortal(Vec<u8>),
@@ -137,8 +138,23 @@ const ROWS: [&str; 11] = [
 
 fn is_known(statement: &str) -> bool {
     let others = [
-        "copyin", "copyout", "update", "set", "define", "begin", "commit", "rollback", "end",
-        "BEGIN", "COMMIT", "ROLLBACK", "declare", "close", "prepare", "execute",
+        "copyin",
+        "copyout",
+        "update",
+        "set",
+        "define",
+        "begin",
+        "commit",
+        "rollback",
+        "end",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "declare",
+        "close",
+        "prepare",
+        "execute",
+        "deallocate",
     ];
     ROWS.contains(&word(statement)) || others.contains(&word(statement))
 }
@@ -163,6 +179,7 @@ fn acts_of(statement: &str) -> VecDeque<Act> {
             [done("PREPARE", Change::Prepare(second, statement.as_bytes().to_vec()))].into()
         }
         "execute" => [done("", Change::Execute(second))].into(),
+        "deallocate" => [done("DEALLOCATE", Change::Deallocate(second))].into(),
         "copyin" => [Act::CopyIn, done("COPY 1", Change::None)].into(),
         "copyout" => {
             let line = Act::Send(frame(b'd', &value(statement, 0)));

@@ -450,6 +450,16 @@ impl Server {
                 let text = self.portals.get(&name).map(|portal| portal.text.clone());
                 self.run_indirectly(text, "34000");
             }
+            Change::Deallocate(name) if name == b"all" => {
+                self.statements.retain(|name, _| name.is_empty());
+                self.prepared.clear();
+            }
+            Change::Deallocate(name) => {
+                let known = self.statements.remove(&name).or(self.prepared.remove(&name));
+                if known.is_none() {
+                    return self.fail("26000");
+                }
+            }
             Change::Execute(name) => {
                 let text = self.prepared.get(&name).cloned();
                 self.run_indirectly(text, "26000");

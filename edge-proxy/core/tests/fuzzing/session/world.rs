@@ -183,6 +183,7 @@ impl World {
             Effect::CancelUpstream => todo.cancels += 1,
             Effect::RefreshDatabase => todo.refreshes += 1,
             Effect::Acquire => self.wants_connection(),
+            Effect::StopAcquiring => self.stop_waiting(),
             Effect::Wake { .. } => unreachable!("there is no rate"),
             Effect::End(_) => self.checks.ended(),
         }
@@ -212,6 +213,11 @@ impl World {
             && self.session.ended().is_none()
         {
             self.step(|s, cx| s.on_client_eof(cx));
+        }
+        if self.session.ended().is_some() {
+            let input = std::mem::take(&mut self.client_inbox);
+            self.step(|s, cx| s.note_unrun(&input, cx));
+            self.client_inbox = input;
         }
         self.note_executed();
         self.release();

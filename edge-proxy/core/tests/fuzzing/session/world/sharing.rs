@@ -157,7 +157,7 @@ impl World {
         }
     }
 
-    fn stop_waiting(&mut self) {
+    pub(super) fn stop_waiting(&mut self) {
         if let Some(lease) = self.lease.as_mut().filter(|lease| lease.waits) {
             lease.waits = false;
             lease.shelf.borrow_mut().waiting -= 1;
