@@ -22,6 +22,14 @@ struct Grant {
     used: bool,
 }
 
+/// An intent to forward a text.
+struct Forwarded {
+    /// Its number in the record.
+    seq: u64,
+    /// Whether it had to be durable first, by what was decided then.
+    strict: bool,
+}
+
 #[derive(Default)]
 pub struct Checks {
     /// How many intents were looked at.
@@ -29,8 +37,8 @@ pub struct Checks {
     /// How far the bytes for the server were looked at.
     parsed: usize,
     grants: HashMap<u64, Grant>,
-    /// Intents to forward a text, by their numbers in the record.
-    forwarded: HashMap<Vec<u8>, Vec<u64>>,
+    /// Intents to forward a text.
+    forwarded: HashMap<Vec<u8>, Vec<Forwarded>>,
     /// How often a text was sent as a Query, and how often it ran.
     queried: HashMap<Vec<u8>, usize>,
     ran: HashMap<Vec<u8>, usize>,
@@ -110,7 +118,9 @@ impl Checks {
                 Said::Hold => assert!(approved, "without approval: {}", shown(text)),
                 Said::Deny => panic!("E1: refused, and goes on: {}", shown(text)),
             }
-            self.forwarded.entry(text.clone()).or_default().push(intent.seq);
+            let strict = gate.strict[text];
+            let forwarded = Forwarded { seq: intent.seq, strict };
+            self.forwarded.entry(text.clone()).or_default().push(forwarded);
         }
         self.intents = journal.intents.len();
     }
@@ -144,7 +154,7 @@ impl Checks {
                 let count = self.queried.entry(original.clone()).or_default();
                 *count += 1;
                 let nth = *count;
-                self.is_recorded(gate, original, nth, durable);
+                self.is_recorded(original, nth, durable);
             }
         }
         assert_eq!(self.parsed, end);
@@ -162,10 +172,9 @@ impl Checks {
     }
 
     /// E6: the `nth` time that a text goes on, there are so many records of it, durable where they have to be.
-    fn is_recorded(&self, gate: &FuzzGate, text: &[u8], nth: usize, durable: u64) {
-        let strict = gate.strict[text];
+    fn is_recorded(&self, text: &[u8], nth: usize, durable: u64) {
         let intents = self.forwarded.get(text).map_or(&[][..], Vec::as_slice);
-        let written = intents.iter().filter(|seq| !strict || **seq <= durable).count();
+        let written = intents.iter().filter(|of| !of.strict || of.seq <= durable).count();
         assert!(written >= nth, "E6: {} ran {nth} times, {written} records", shown(text));
     }
 
@@ -189,7 +198,7 @@ impl Checks {
                 *count
             };
             let sent = self.durable_at.iter().find(|(end, _)| end == at).expect("it was sent");
-            self.is_recorded(gate, original, nth, sent.1);
+            self.is_recorded(original, nth, sent.1);
         }
     }
 
