@@ -53,6 +53,45 @@ fn a_question_that_was_cancelled_is_asked_again() {
     assert!(rig.session.ended().is_some(), "control: other errors end the session");
 }
 
+/// A session in a transaction block, asking what is defined there, and the answer to its savepoint.
+fn asking_in_a_block() -> (Rig, Vec<u8>) {
+    let mut rig = Rig::new();
+    rig.client(&query("begin")).server(&[complete("BEGIN"), ready(b'T')].concat());
+    rig.client(&query("define")).server(&[complete("CREATE VIEW"), ready(b'T')].concat());
+    let _ = (rig.to_server(), rig.to_client());
+    rig.client(&query("select 1"));
+    assert_eq!(tags(&rig.to_server()), format!("{}S", "PBECC".repeat(5)));
+    let closed = [frame(b'3', b""), frame(b'3', b"")].concat();
+    (rig, [frame(b'1', b""), frame(b'2', b""), complete("SAVEPOINT"), closed].concat())
+}
+
+#[test]
+fn a_question_that_was_disturbed_in_a_block_is_undone_and_asked_again() {
+    // Others drop a view while its definition is read, or are in the way of a lock.
+    for code in ["XX000", "40P01", "55P03", "57014"] {
+        let (mut rig, marked) = asking_in_a_block();
+        for _ in 0..3 {
+            rig.server(&[marked.clone(), error(code), ready(b'E')].concat());
+            let undo = rig.to_server();
+            assert_eq!(tags(&undo), "PBECCPBECCS");
+            assert!(String::from_utf8_lossy(&undo).contains("ROLLBACK TO SAVEPOINT writ_probe"));
+            let undone = [marked.clone(), marked.clone(), ready(b'T')].concat();
+            rig.server(&undone);
+            assert_eq!(tags(&rig.to_server()), format!("{}S", "PBECC".repeat(5)), "asked again");
+        }
+        assert_eq!(rig.to_client(), b"");
+        let (mut other, _) = asking_in_a_block();
+        rig.server(&answer_in_block(&[&[b"x"], &[b"{}"]]));
+        assert_eq!(rig.to_server(), query("select 1"), "and the statement goes on");
+        // Control: without its savepoint nothing can be undone, and other errors are no disturbance.
+        other.server(&error(code));
+        assert!(other.session.ended().is_some(), "{code}");
+    }
+    let (mut rig, marked) = asking_in_a_block();
+    rig.server(&[marked, error("42501")].concat());
+    assert!(rig.session.ended().is_some());
+}
+
 #[test]
 fn what_nobody_knows_is_refused_at_its_header() {
     for tag in [b'z', b'p', 0, 0xff] {

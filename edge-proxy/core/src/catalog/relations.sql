@@ -7,6 +7,8 @@ SELECT pg_catalog.json_build_object(
         COALESCE(a.columns, '[]'::pg_catalog.json),
         CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog."char"[])
               AND n.nspname OPERATOR(pg_catalog.<>) ALL ('{pg_catalog,information_schema}'::pg_catalog.name[])
+              -- NULL where it was dropped since the snapshot was taken: to print it would fail.
+              AND pg_catalog.pg_table_is_visible(c.oid) IS NOT NULL
           THEN pg_catalog.pg_get_viewdef(c.oid) END,
         COALESCE(p.parents, '[]'::pg_catalog.json),
         EXISTS (SELECT FROM pg_catalog.pg_trigger AS t

@@ -21,6 +21,9 @@ const REPLIES: usize = 5;
 
 /// The SQLSTATE of a statement that was cancelled.
 const CANCELLED: &[u8] = b"57014";
+/// SQLSTATEs of a question that others were in the way of: a deadlock, a lock that could not be had in the client's
+/// `lock_timeout`, and a relation that was dropped while its definition was read.
+const DISTURBED: [&[u8]; 3] = [b"40P01", b"55P03", b"XX000"];
 /// A question is asked again so many times.
 const PROBES_CANCELLED_MAX: u32 = 3;
 /// The longest text that is looked at for whether it uses names at all, in bytes: those that do not are short.
@@ -35,14 +38,23 @@ pub(crate) struct Probe {
     /// One of each statement that yields one.
     rows: Vec<Vec<u8>>,
     answered: usize,
-    /// The server was told to stop, or took longer than the client's `statement_timeout`: to be asked again.
+    /// The server was told to stop, took longer than the client's `statement_timeout`, or was disturbed: to be asked again.
     cancelled: bool,
+}
+
+impl Probe {
+    /// Whether its savepoint stands.
+    fn is_marked(&self) -> bool {
+        self.what != What::Undo && self.texts.contains(&SET_MARK) && self.answered > 0
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Names,
     Catalog,
+    /// Nothing: after a question that failed, the client's transaction is put back to where it was.
+    Undo,
 }
 
 impl What {
@@ -56,13 +68,14 @@ impl What {
             (What::Catalog, true) => {
                 &[SET_MARK, ASK_PLAINLY, CATALOG_QUERY, BACK_TO_MARK, DROP_MARK]
             }
+            (What::Undo, _) => &[BACK_TO_MARK, DROP_MARK],
         }
     }
 
     /// Which of their rows is the answer.
     fn answer(self) -> usize {
         match self {
-            What::Names => 0,
+            What::Names | What::Undo => 0,
             What::Catalog => 1,
         }
     }
@@ -203,7 +216,7 @@ impl<G: Gate> Session<G> {
             }
             b'E' => {
                 let code = frame::error_field(body, b'C').unwrap_or_default();
-                if code == CANCELLED && self.asks_again() {
+                if self.asks_again(code) {
                     return;
                 }
                 let code = String::from_utf8_lossy(code).into_owned();
@@ -213,12 +226,17 @@ impl<G: Gate> Session<G> {
         }
     }
 
-    /// A late cancel of the client's can meet a question of ours. Outside of transactions nothing is lost by it.
-    fn asks_again(&mut self) -> bool {
+    /// A late cancel of the client's can meet a question of ours. Outside of transactions nothing is lost by it, and in a
+    /// block nothing that came before the savepoint.
+    fn asks_again(&mut self, code: &[u8]) -> bool {
         let to_sync = self.pending.iter().any(|pending| matches!(pending, Pending::OwnSync));
         let idle = self.transaction == Transaction::Idle;
-        let Some(probe) = self.probe.as_mut().filter(|_| to_sync && idle) else { return false };
-        if self.probes_cancelled >= PROBES_CANCELLED_MAX {
+        let Some(probe) = self.probe.as_mut().filter(|_| to_sync) else { return false };
+        let again = match idle {
+            true => code == CANCELLED,
+            false => probe.is_marked() && (code == CANCELLED || DISTURBED.contains(&code)),
+        };
+        if !again || self.probes_cancelled >= PROBES_CANCELLED_MAX {
             return false;
         }
         probe.cancelled = true;
@@ -233,7 +251,15 @@ impl<G: Gate> Session<G> {
     /// The answer is complete.
     pub(crate) fn probe_done(&mut self, cx: &mut Cx<'_>) {
         let asked = self.probe.take();
-        if asked.as_ref().is_some_and(|probe| probe.cancelled) {
+        if let Some(probe) = asked.as_ref().filter(|probe| probe.cancelled) {
+            if probe.is_marked() {
+                self.ask_server(What::Undo, cx);
+            }
+            return;
+        }
+        let undone =
+            |probe: &Probe| probe.what == What::Undo && probe.answered == probe.texts.len();
+        if asked.as_ref().is_some_and(undone) {
             return;
         }
         self.probes_cancelled = 0;
@@ -275,6 +301,7 @@ impl<G: Gate> Session<G> {
                 self.gate.set_own_catalog(Some(json))?;
                 self.stale.catalog = false;
             }
+            What::Undo => {}
         }
         Ok(())
     }
