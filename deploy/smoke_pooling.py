@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import subprocess
 import threading
 
 import psycopg2
@@ -139,17 +140,54 @@ def add(step, smoke):
             assert all(c.result() > 0 for c in counts)
         assert 0 < cancelled, "no cancel came in time"
 
-    @step
-    def who_waits_for_a_connection_gets_the_next():
+    def hold_all():
         holding = []
         for _ in range(CONNECTIONS):
             connection, cursor = connect()
             cursor.execute("BEGIN")
             holding.append((connection, cursor))
+        return holding
+
+    def waits(count):
+        return f"writ_edge_pool_waiting_sessions {count}\n" in smoke.edge_says("/metrics")
+
+    @step
+    def a_cancel_ends_the_wait_for_a_connection():
+        # A first one of its kind logs in with a connection; what waits below is a statement.
+        subprocess.run(["psql", shared("DEVELOPER"), "-X", "-q", "-c", "SELECT 1"], check=True, stdout=subprocess.DEVNULL)
+        holding = hold_all()
+        waiting, cursor = connect()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(one, cursor, "SELECT 'cancelled in the line'")
+            smoke.until("the wait", lambda: waits(1))
+            waiting.cancel()
+            error = answer.exception(timeout=5)
+            assert error.pgcode == "57014" and "waited for a connection" in str(error), error
+            smoke.until("its place", lambda: waits(0), 2.0)
+            # Its client goes on, and this time another one goes away.
+            answer = pool.submit(one, cursor, "SELECT 'served'")
+            smoke.until("the wait", lambda: waits(1))
+            leaving = subprocess.Popen(["psql", shared("DEVELOPER"), "-X", "-c", "SELECT 'left in the line'"])
+            smoke.until("both", lambda: waits(2))
+            leaving.kill()
+            leaving.wait()
+            smoke.until("one", lambda: waits(1))
+            holding[0][1].execute("COMMIT")
+            assert answer.result(timeout=10) == "served"
+        for connection, _ in [*holding, (waiting, None)]:
+            connection.close()
+        for text, sqlstate in (("cancelled", "57014"), ("left", "08006")):
+            look = f"SELECT effect, sqlstate FROM statements WHERE statement_text LIKE '%{text} in the line%' AND sqlstate IS NOT NULL"
+            (row,) = smoke.until("the record", lambda look=look: smoke.lake(look))
+            assert (row["effect"], row["sqlstate"]) == ("withheld", sqlstate), row
+
+    @step
+    def who_waits_for_a_connection_gets_the_next():
+        holding = hold_all()
         waiting, cursor = connect()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             answer = pool.submit(one, cursor, "SELECT 'served'")
-            smoke.until("the wait", lambda: "writ_edge_pool_waiting_sessions 1\n" in smoke.edge_says("/metrics"))
+            smoke.until("the wait", lambda: waits(1))
             assert not answer.done()
             holding[0][1].execute("COMMIT")
             assert answer.result(timeout=10) == "served"

@@ -59,8 +59,8 @@ pub struct Server {
     /// A statement changed what later ones meet in the connection.
     dirty: bool,
     pub refuses: bool,
-    /// In a transaction that has failed no statement is described, whether it has a result or not: what a client of a shared
-    /// connection sees that lacks the statement (docs/pooling.md).
+    /// In a transaction that has failed no statement is described, whether it has a result or not, and no text is found wrong:
+    /// what a client of a shared connection sees that lacks a statement (docs/pooling.md).
     shared: bool,
     pub closed: bool,
 }
@@ -271,10 +271,11 @@ impl Server {
         if let Some(code) = self.refused(text, false) {
             return self.fail(code);
         }
-        if !programs::is_one(text) {
+        let aborted = self.failed && !programs::ends_transaction(text);
+        if !programs::is_one(text) && !(self.shared && aborted) {
             return self.fail("42601");
         }
-        if self.failed && !programs::ends_transaction(text) {
+        if aborted {
             return self.fail("25P02");
         }
         if !name.is_empty() && self.statements.contains_key(name) {
