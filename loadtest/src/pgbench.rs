@@ -40,6 +40,12 @@ fn script(mode: &str, scratch: &Path) -> Result<Vec<String>> {
     Ok(vec!["-f".into(), path.display().to_string(), "-M".into(), "simple".into()])
 }
 
+/// pgbench's threads. It waits for a Parse with the whole thread: where transactions hold connections that others of the thread
+/// wait for, each client needs its own.
+fn threads(mode: &str, clients: u32) -> u32 {
+    if mode.starts_with(WRITES_PREFIX) { clients } else { clients.min(2) }
+}
+
 /// Runs pgbench against `target`. Its tables must exist (`pgbench -i`).
 pub(crate) fn run(
     bin_dir: &Path,
@@ -52,7 +58,7 @@ pub(crate) fn run(
     let mut command = Command::new(bin_dir.join("pgbench"));
     command
         .args(script(mode, scratch.path())?)
-        .args(["-n", "-c", &clients.to_string(), "-j", &clients.min(2).to_string()])
+        .args(["-n", "-c", &clients.to_string(), "-j", &threads(mode, clients).to_string()])
         .args(["-T", &seconds.to_string()])
         .current_dir(scratch.path());
     let logged = clients <= LOG_LATENCY_CLIENTS_MAX;
