@@ -59,6 +59,18 @@ fn main() -> Result<()> {
     }
     ensure!(args.rounds > 0, "--rounds must be at least 1");
     let mut report = Report::default();
+    let measured = measure(&args, &mut report);
+    // What was measured before something failed is shown all the same: it took minutes.
+    if args.json {
+        println!("{:#}", report.to_json());
+    } else {
+        print!("{}", report.to_markdown(&args.targets, args.peer.as_deref()));
+    }
+    measured
+}
+
+/// All modes, then the streams.
+fn measure(args: &Args, report: &mut Report) -> Result<()> {
     for mode in &args.modes {
         for &clients in &args.clients {
             let name = format!("{mode}, {clients} clients");
@@ -83,11 +95,6 @@ fn main() -> Result<()> {
                 }
             }
         }
-    }
-    if args.json {
-        println!("{:#}", report.to_json());
-    } else {
-        print!("{}", report.to_markdown(&args.targets, args.peer.as_deref()));
     }
     Ok(())
 }
