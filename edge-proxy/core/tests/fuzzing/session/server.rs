@@ -100,9 +100,10 @@ impl Server {
         }
     }
 
-    /// A cancel request has come.
+    /// A cancel request has come. Behind a statement's last answer there is nothing to cancel any more.
     pub fn cancel(&mut self) {
-        if self.copying || !self.work.is_empty() {
+        let over = |act: &Act| matches!(act, Act::EndPortal(_) | Act::EndImplicit | Act::Ready);
+        if self.copying || !self.work.iter().all(over) {
             self.fail("57014");
         }
     }
@@ -271,7 +272,8 @@ impl Server {
         if let Some(code) = self.refused(text, false) {
             return self.fail(code);
         }
-        let aborted = self.failed && !programs::ends_transaction(text);
+        // An empty text fails nowhere.
+        let aborted = self.failed && !text.is_empty() && !programs::ends_transaction(text);
         if !programs::is_one(text) && !(self.shared && aborted) {
             return self.fail("42601");
         }
