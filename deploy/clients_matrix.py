@@ -30,8 +30,6 @@ NAMED = [
     Named("psycopg2|ODBC", r"large values: 5 MB of text(, in the text)?", r"longer than 1048576 bytes",
           "The driver puts the value into the text, and a text of more than 1 MiB is refused; as a parameter any size passes"),
     Named("asyncpg", r"cursors: step by step", r"FETCH and MOVE of a portal", "Cursor.forward() sends MOVE for a portal that Bind made, which is not decided on; its other calls work"),
-    Named(".*", r"prepared statements: DEALLOCATE ALL in between", r"26000.*no prepared statement of this name",
-          "What DEALLOCATE dropped is unknown to the gateway too, which says so with the server's SQLSTATE and in its own words"),
 ]
 
 

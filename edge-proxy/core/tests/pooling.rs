@@ -148,7 +148,12 @@ fn what_another_session_prepared_is_met_by_nobody() {
         let sent = rig.to_server();
         assert_eq!(tags(&sent), "PS", "{what} is refused in its place");
         rig.server(&[error("42601"), ready(b'I')].concat());
-        assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("26000"), "{what}");
+        // In the server's words, by which drivers prepare again, and nothing more.
+        let told = rig.to_client();
+        assert_eq!(field(&told, b'C').as_deref(), Some("26000"), "{what}");
+        let words = field(&told, b'M');
+        assert_eq!(words.as_deref(), Some("prepared statement \"s\" does not exist"), "{what}");
+        assert_eq!((field(&told, b'D'), field(&told, b'H')), (None, None), "{what}");
     }
     // EXECUTE by its name in SQL is decided as something unknown.
     let mut rig = attached(backend_with("s", "select 1"));
@@ -272,7 +277,10 @@ fn a_query_drops_the_unnamed_statement() {
         rig.to_client();
         rig.client(&[bind("", ""), sync()].concat());
         rig.server(&[error("42601"), ready(b'I')].concat());
-        assert_eq!(field(&rig.to_client(), b'C').as_deref(), Some("26000"), "{text}");
+        let told = rig.to_client();
+        assert_eq!(field(&told, b'C').as_deref(), Some("26000"), "{text}");
+        let words = field(&told, b'M');
+        assert_eq!(words.as_deref(), Some("unnamed prepared statement does not exist"), "{text}");
         let backend = rig.session.detach().expect("nothing is left in it");
         // Nor does the connection have it for anyone else.
         let mut other = Rig::pooled();

@@ -114,6 +114,9 @@ fn groups(groups: &[writ_model::GroupName]) -> String {
     groups.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
+/// The next step of a refusal that says what the server would say, word for word: none, and no rule either.
+pub(crate) const AS_THE_SERVER: &str = "";
+
 /// The DETAIL of everything that Writ says about a statement.
 pub(crate) fn detail(ruling: &Ruling, request: Option<&ApprovalId>) -> String {
     let rules = ruling.rules();
@@ -334,7 +337,9 @@ impl<G: Gate> Session<G> {
         let Verdict::Deny(denial) = &ruling.decision.verdict else { return Admit::Wait };
         let mut message =
             Message::error(ruling.sqlstate, denial.reason.clone(), denial.next_step.clone());
-        message.detail = detail(ruling, None);
+        if denial.next_step != AS_THE_SERVER {
+            message.detail = detail(ruling, None);
+        }
         self.withhold(number, ruling, protocol, bind, None, message, cx)
     }
 

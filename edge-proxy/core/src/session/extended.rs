@@ -8,7 +8,7 @@ use writ_model::facts::CursorUse;
 use writ_model::sqlstate;
 use writ_model::{StatementFacts, Verdict};
 
-use super::admit::Admit;
+use super::admit::{AS_THE_SERVER, Admit};
 use super::client::Step;
 use super::pending::{Pending, Undo};
 use super::probe::Ready;
@@ -94,7 +94,7 @@ impl<G: Gate> Session<G> {
         let known = self.statements.get(parts.statement).cloned();
         let Some(prepared) = known.filter(|_| !self.prepared_by_sql.contains_key(parts.statement))
         else {
-            let ruling = self.unknown_statement();
+            let ruling = self.unknown_statement(parts.statement);
             return self.refuse_series(&ruling, ProtocolKind::Parse, cx);
         };
         let ruling = match self.renewed(parts.statement, prepared, cx) {
@@ -286,19 +286,29 @@ impl<G: Gate> Session<G> {
         Step::Wait
     }
 
-    fn unknown_statement(&mut self) -> Arc<Ruling> {
-        self.gate.refuse(
-            sqlstate::UNKNOWN_STATEMENT,
-            "there is no prepared statement of this name that was made by Parse",
-            "prepare it again",
-        )
+    fn unknown_statement(&mut self, name: &[u8]) -> Arc<Ruling> {
+        if self.prepared_by_sql.contains_key(name) {
+            return self.gate.refuse(
+                sqlstate::UNKNOWN_STATEMENT,
+                "there is no prepared statement of this name that was made by Parse",
+                "run it with EXECUTE, or prepare it by Parse under another name",
+            );
+        }
+        // Drivers that prepare again by themselves go by the server's words.
+        let words = match name {
+            [] => "unnamed prepared statement does not exist".to_owned(),
+            name => {
+                format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name))
+            }
+        };
+        self.gate.refuse(sqlstate::UNKNOWN_STATEMENT, &words, AS_THE_SERVER)
     }
 
     /// Makes sure that a shared connection has what the session prepared under `name`, and nobody else's. `Err`: it may
     /// not be prepared any more. `None`: not known yet.
     fn restore(&mut self, name: &[u8], cx: &mut Cx<'_>) -> Option<Result<(), Arc<Ruling>>> {
         let Some(prepared) = self.statements.get(name).cloned() else {
-            return Some(Err(self.unknown_statement()));
+            return Some(Err(self.unknown_statement(name)));
         };
         if self.backend_has(name, &prepared) {
             return Some(Ok(()));
