@@ -10,16 +10,19 @@ pub fn split(bytes: &[u8]) -> Vec<(u8, &[u8])> {
 /// The whole frames at the start of `bytes`, and what is left.
 pub fn split_off(bytes: &[u8]) -> (Vec<(u8, &[u8])>, &[u8]) {
     let (mut frames, mut rest) = (Vec::new(), bytes);
-    while let [tag, a, b, c, d, ..] = *rest {
-        let end = u32::from_be_bytes([a, b, c, d]) as usize + 1;
-        assert!(end >= 5, "a frame of {end} bytes");
-        if rest.len() < end {
-            break;
-        }
-        frames.push((tag, &rest[5..end]));
-        rest = &rest[end..];
+    while let Some((tag, body)) = first(rest) {
+        frames.push((tag, body));
+        rest = &rest[body.len() + 5..];
     }
     (frames, rest)
+}
+
+/// The frame at the start of `bytes`, where it is whole.
+pub fn first(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let [tag, a, b, c, d, ..] = *bytes else { return None };
+    let end = u32::from_be_bytes([a, b, c, d]) as usize + 1;
+    assert!(end >= 5, "a frame of {end} bytes");
+    Some((tag, bytes.get(5..end)?))
 }
 
 /// The zero-terminated text at the start of `body`, and what follows it.

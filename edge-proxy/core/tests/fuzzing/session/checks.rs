@@ -44,8 +44,8 @@ pub struct Checks {
     ran: HashMap<Vec<u8>, usize>,
     /// Where a message for the server ends, and how much of the record was durable when it was sent.
     durable_at: Vec<(usize, u64)>,
-    /// The number of the last text that was sent.
-    last: usize,
+    /// How far what was sent has been found in what the client said.
+    found: usize,
     /// Statements may be prepared a second time.
     pub renewals: bool,
     /// The session shares connections, and its client sends nothing but messages.
@@ -126,7 +126,7 @@ impl Checks {
     }
 
     /// E1, E6: texts that leave for the server.
-    pub fn sent(&mut self, gate: &FuzzGate, sent: &[u8], durable: u64) {
+    pub fn sent(&mut self, gate: &FuzzGate, said: &[u8], sent: &[u8], durable: u64) {
         let (frames, rest) = wire::split_off(&sent[self.parsed..]);
         let end = sent.len() - rest.len();
         for (tag, body) in frames {
@@ -149,7 +149,7 @@ impl Checks {
                 _ => gate.said[original] == Said::Deny,
             };
             assert!(!refused, "E1: {} is refused", shown(text));
-            self.in_order(&shown(original), tag);
+            self.in_order(said, original, tag);
             if tag == b'Q' {
                 let count = self.queried.entry(original.clone()).or_default();
                 *count += 1;
@@ -161,14 +161,18 @@ impl Checks {
     }
 
     /// What the client sent once goes on once, and not before what it sent earlier.
-    fn in_order(&mut self, text: &str, tag: u8) {
-        let number = number(text);
+    fn in_order(&mut self, said: &[u8], text: &[u8], tag: u8) {
         // Smaller numbers are of texts that come again.
-        if number < 10 || (tag == b'P' && self.renewals && number <= self.last) {
+        if number(&shown(text)) < 10 {
             return;
         }
-        assert!(number > self.last, "{text:?} after number {}", self.last);
-        self.last = number;
+        let (before, rest) = said.split_at(self.found);
+        if tag == b'P' && self.renewals && past(before, text).is_some() {
+            return;
+        }
+        let end = past(rest, text);
+        let (text, seen) = (shown(text), shown(before));
+        self.found += end.unwrap_or_else(|| panic!("{text:?} after all of {seen:?}"));
     }
 
     /// E6: the `nth` time that a text goes on, there are so many records of it, durable where they have to be.
@@ -225,6 +229,23 @@ impl Checks {
     }
 }
 
+/// Where the first Query or Parse of `text` among the frames of `said` ends.
+fn past(said: &[u8], text: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        let (tag, body) = wire::first(&said[end..])?;
+        end += body.len() + 5;
+        let at = match tag {
+            b'Q' => 0,
+            b'P' => 1,
+            _ => continue,
+        };
+        if body.split(|byte| *byte == 0).nth(at) == Some(text) {
+            return Some(end);
+        }
+    }
+}
+
 /// E1: what runs under a name, this client prepared under it.
 fn prepared_by(said: &[u8], name: &[u8], text: &[u8]) {
     let (frames, _) = wire::split_off(said);
@@ -238,4 +259,24 @@ fn prepared_by(said: &[u8], name: &[u8], text: &[u8]) {
 
 fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
+}
+
+#[test]
+fn what_goes_on_twice_or_out_of_turn_is_noticed() {
+    use crate::support::{parse, query};
+    let said = [query("select 12"), parse("", "select 11"), query("select 13")].concat();
+    let is_right = |texts: &[&str]| {
+        let mut checks = Checks { renewals: true, ..Checks::default() };
+        let mut all =
+            || texts.iter().for_each(|text| checks.in_order(&said, text.as_bytes(), b'Q'));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut all)).is_ok()
+    };
+    for right in [&["select 12", "select 11", "select 13"][..], &["select 12", "select 13"]] {
+        assert!(is_right(right), "{right:?}");
+    }
+    for wrong in
+        [["select 11", "select 12"], ["select 13", "select 13"], ["select 12", "select 14"]]
+    {
+        assert!(!is_right(&wrong), "{wrong:?}");
+    }
 }

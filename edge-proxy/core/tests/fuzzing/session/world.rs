@@ -159,7 +159,7 @@ impl World {
         }
         let gate = self.session.gate_mut();
         self.checks.recorded(gate, &self.journal);
-        self.checks.sent(gate, &self.sent, self.durable);
+        self.checks.sent(gate, &self.said, &self.sent, self.durable);
         result
     }
 
