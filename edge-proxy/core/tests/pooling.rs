@@ -353,6 +353,35 @@ fn in_a_failed_transaction_the_server_itself_refuses_what_the_connection_has() {
 }
 
 #[test]
+fn nothing_that_may_fail_goes_before_a_parse_of_a_taken_name() {
+    // What the session prepared is in another connection, or in doubt since a Close of it was ignored.
+    for elsewhere in [true, false] {
+        let mut rig = attached(Backend::default());
+        rig.client(&[parse("s", "select 1"), sync()].concat());
+        rig.server(&[PARSED, &ready(b'I')].concat());
+        if elsewhere {
+            rig.session.detach().expect("at rest");
+            rig.session.attach(Backend::default(), &SessionNames::default(), "UTF8");
+        }
+        rig.client(&query("begin"));
+        rig.server(&[complete("BEGIN"), ready(b'T')].concat());
+        let ignored = if elsewhere { vec![] } else { close("s") };
+        rig.client(&[parse("", "error"), ignored, sync()].concat());
+        rig.server(&[error("42601"), ready(b'E')].concat());
+        (rig.to_server(), rig.to_client());
+        rig.client(&[parse("s", "rollback"), sync()].concat());
+        let taken = [close("s"), parse("s", ""), parse("s", "rollback"), sync()].concat();
+        assert_eq!(rig.to_server(), taken, "elsewhere: {elsewhere}");
+        let refused = [error("42P05"), ready(b'E')].concat();
+        rig.server(&[&[CLOSED, PARSED].concat()[..], &refused].concat());
+        assert_eq!(rig.to_client(), refused, "elsewhere: {elsewhere}");
+        rig.client(&[bind("", "s"), sync()].concat());
+        let again = [close("s"), parse("s", "select 1"), bind("", "s"), sync()].concat();
+        assert_eq!(rig.to_server(), again, "it is what it was, elsewhere: {elsewhere}");
+    }
+}
+
+#[test]
 fn what_is_described_is_prepared_again_only_where_it_is_still_allowed() {
     for (refuses, sent) in [(false, "CPDS"), (true, "PS")] {
         let mut rig = attached(Backend::default());

@@ -392,9 +392,9 @@ impl<G: Gate> Session<G> {
             && let Lease::Shared { backend: Backend { changed_by_sql: false, .. }, .. } = self.lease
             && let Some(own) = self.statements.get(name).cloned()
         {
-            // The server has to find it there, and to refuse the second one.
+            // The server has to find something there, and to refuse the second one in its own words.
             if !self.backend_has(name, &own) {
-                self.prepare_again(name, &own, Undo::Nothing, cx);
+                self.occupy(name, cx);
             }
             return None;
         }

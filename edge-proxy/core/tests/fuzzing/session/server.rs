@@ -59,8 +59,8 @@ pub struct Server {
     /// A statement changed what later ones meet in the connection.
     dirty: bool,
     pub refuses: bool,
-    /// In a transaction that has failed no statement is described, whether it has a result or not, and no text is found wrong:
-    /// what a client of a shared connection sees that lacks a statement (docs/pooling.md).
+    /// In a transaction that has failed no statement is described, whether it has a result or not: what a client of a shared
+    /// connection sees that lacks a statement (docs/pooling.md).
     shared: bool,
     pub closed: bool,
 }
@@ -272,12 +272,11 @@ impl Server {
         if let Some(code) = self.refused(text, false) {
             return self.fail(code);
         }
-        // An empty text fails nowhere.
-        let aborted = self.failed && !text.is_empty() && !programs::ends_transaction(text);
-        if !programs::is_one(text) && !(self.shared && aborted) {
+        if !programs::is_one(text) {
             return self.fail("42601");
         }
-        if aborted {
+        // An empty text fails nowhere.
+        if self.failed && !text.is_empty() && !programs::ends_transaction(text) {
             return self.fail("25P02");
         }
         if !name.is_empty() && self.statements.contains_key(name) {
