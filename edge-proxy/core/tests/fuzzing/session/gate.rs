@@ -37,6 +37,8 @@ pub struct FuzzGate {
     /// How `moody` texts are decided: nothing but the catalog or the time has to change for another verdict.
     pub mood: usize,
     seen_mood: usize,
+    /// How often something changed that rulings depend on: a stamp does not come back, even where a mood does.
+    changes: u64,
     pub gone: bool,
     pub said: HashMap<Vec<u8>, Said>,
     /// Texts of which anything but a refusal was said once: they may be prepared, and each Bind decides again.
@@ -121,14 +123,17 @@ impl FuzzGate {
 
 impl Gate for FuzzGate {
     fn refresh(&mut self, now: Timestamp) -> Result<(), String> {
-        self.seen_mood = self.mood;
         if self.gone {
             return Err("the principal is gone".to_owned());
         }
-        self.words.refresh(now)
+        let before = (self.words.stamp(), self.seen_mood);
+        self.seen_mood = self.mood;
+        self.words.refresh(now)?;
+        self.changes += u64::from(before != (self.words.stamp(), self.seen_mood));
+        Ok(())
     }
     fn stamp(&self) -> Stamp {
-        Stamp(self.words.stamp().0 * MOODS.len() as u64 + self.seen_mood as u64)
+        Stamp(1 + self.changes)
     }
     fn rule(&mut self, text: &[u8], now: Timestamp) -> Arc<Ruling> {
         self.combined(text, now)
