@@ -182,6 +182,18 @@ def add(step, smoke):
             assert (row["effect"], row["sqlstate"]) == ("withheld", sqlstate), row
 
     @step
+    def a_log_in_that_gives_up_leaves_the_line():
+        holding = hold_all()
+        # The first one of its kind: it waits for a connection to be greeted by.
+        leaving = subprocess.Popen(["psql", shared("AUDITOR"), "-X", "-c", "SELECT 'never logged in'"])
+        smoke.until("the wait", lambda: waits(1))
+        leaving.kill()
+        leaving.wait()
+        smoke.until("its place", lambda: waits(0), 2.0)
+        for connection, _ in holding:
+            connection.close()
+
+    @step
     def who_waits_for_a_connection_gets_the_next():
         holding = hold_all()
         waiting, cursor = connect()

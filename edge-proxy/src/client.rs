@@ -350,7 +350,11 @@ impl Door {
         parameters.extend(self.mask_key.parameters());
         parameters.extend(gate.role().map(|role| (ROLE.to_owned(), role.to_owned())));
         gate.set_label(label);
-        let (link, greeting) = link(&served, parameters).await?;
+        let (link, greeting) = tokio::select! {
+            biased;
+            linked = link(&served, parameters) => linked?,
+            () = stream.closed() => return Err(went_away()),
+        };
         login.step(Step::Connection);
         let database_role = greeting.names.role.clone();
         acts_as(&gate, &database_role, &served)?;
@@ -398,6 +402,14 @@ fn tls_only() -> Refused {
         sqlstate::AUTHENTICATION,
         "this edge speaks TLS only",
         "connect with sslmode=require or, better, sslmode=verify-full and the CA file",
+    )
+}
+
+fn went_away() -> Refused {
+    Refused::new(
+        sqlstate::CONNECTION_FAILURE,
+        "the client went away while it waited for a connection to the database",
+        "connect again",
     )
 }
 

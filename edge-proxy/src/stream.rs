@@ -3,8 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// TCP, or TLS over it.
@@ -24,7 +25,29 @@ impl<T> MaybeTls<T> {
     }
 }
 
+/// How soon it is noticed that a client went away behind bytes that nobody has read.
+const CLOSED_LOOK_EVERY: Duration = Duration::from_millis(250);
+
 impl MaybeTls<tokio_rustls::server::TlsStream<TcpStream>> {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Until the other side is gone. Reads nothing: what it sent is there for whoever reads it afterwards.
+    pub async fn closed(&self) {
+        loop {
+            match self.tcp().ready(Interest::READABLE).await {
+                Ok(ready) if !ready.is_read_closed() => {}
+                _ => return,
+            }
+            // It sent something, which stays ready until it is read: nothing else wakes this task.
+            tokio::time::sleep(CLOSED_LOOK_EVERY).await;
+        }
+    }
+
     /// The protocol that client and edge agreed on in the handshake.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
@@ -89,6 +112,38 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for MaybeTls<T> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::startup::ClientStream;
+
+    async fn pair() -> (TcpStream, ClientStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (client.expect("connected"), ClientStream::Plain(accepted.expect("accepted").0))
+    }
+
+    #[tokio::test]
+    async fn that_the_other_side_is_gone_is_noticed_behind_bytes_that_stay() {
+        for said in [&b""[..], b"said before"] {
+            let (mut client, mut stream) = pair().await;
+            client.write_all(said).await.expect("sent");
+            let still = timeout(CLOSED_LOOK_EVERY * 2, stream.closed()).await;
+            assert!(still.is_err(), "it is there");
+            drop(client);
+            timeout(CLOSED_LOOK_EVERY * 40, stream.closed()).await.expect("it is gone");
+            let mut read = Vec::new();
+            stream.read_to_end(&mut read).await.expect("what it sent");
+            assert_eq!(read, said);
         }
     }
 }

@@ -9,7 +9,7 @@ use writ_edge_core::{
 };
 use writ_model::Timestamp;
 
-use crate::gates::{NOW, gate};
+use crate::gates::{Arc, DatabaseState, NOW, gate_on, state};
 
 /// Encodes each record as the spool's journal does, and keeps the last one.
 #[derive(Default)]
@@ -55,9 +55,9 @@ pub enum Mode {
 pub const MODES: [Mode; 4] = [Mode::Simple, Mode::Extended, Mode::Prepared, Mode::Varied];
 
 /// One session under load.
-pub struct Hot {
+pub struct Hot<J = Encoding> {
     session: Session<PolicyGate>,
-    journal: Encoding,
+    journal: J,
     out: Outbox,
     /// The connection, where it is given back after each transaction.
     backend: Option<Backend>,
@@ -82,20 +82,32 @@ const ROW: &[u8] = b"D\0\0\0\x0f\0\x01\0\0\0\x05open!C\0\0\0\x0dSELECT 1\0Z\0\0\
 const DESCRIBED: &[u8] =
     b"T\0\0\0\x1f\0\x01status\0\0\0N\x21\0\x02\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0";
 
+/// Whose session it is.
+pub fn profile() -> SessionProfile {
+    SessionProfile {
+        session: "01k9x8y7z6w5v4t3s2r1q0p9n8".parse().expect("an id"),
+        principal: "user:dana".parse().expect("an id"),
+        on_behalf_of: vec![],
+        client_address: "127.0.0.1:40000".into(),
+        application_name: "app".into(),
+        database: "shop".parse().expect("an id"),
+        environment: "prod".parse().expect("an id"),
+        database_role: "app".into(),
+    }
+}
+
 impl Hot {
     /// A session, with its names prepared.
     pub fn new(mode: Mode, pooled: bool) -> Self {
-        let profile = SessionProfile {
-            session: "01k9x8y7z6w5v4t3s2r1q0p9n8".parse().expect("an id"),
-            principal: "user:dana".parse().expect("an id"),
-            on_behalf_of: vec![],
-            client_address: "127.0.0.1:40000".into(),
-            application_name: "app".into(),
-            database: "shop".parse().expect("an id"),
-            environment: "prod".parse().expect("an id"),
-            database_role: "app".into(),
-        };
-        let gate = gate("user:dana");
+        Self::recording(Encoding::default(), state(), mode, pooled)
+    }
+}
+
+impl<J: Journal> Hot<J> {
+    /// The same, whose records go to `journal`, and which shares what is known of the database with others.
+    pub fn recording(journal: J, state: Arc<DatabaseState>, mode: Mode, pooled: bool) -> Self {
+        let profile = profile();
+        let gate = gate_on(state, "user:dana", NOW).expect("may connect");
         let names = gate.names().clone();
         let session = if pooled {
             Session::pooled(gate, profile, "UTF8")
@@ -104,7 +116,7 @@ impl Hot {
         };
         let mut hot = Self {
             session,
-            journal: Encoding::default(),
+            journal,
             out: Outbox::default(),
             backend: pooled.then(Backend::default),
             names,
