@@ -184,8 +184,8 @@ def add(step, smoke):
     @step
     def a_log_in_that_gives_up_leaves_the_line():
         holding = hold_all()
-        # The first one of its kind: it waits for a connection to be greeted by.
-        leaving = subprocess.Popen(["psql", shared("AUDITOR"), "-X", "-c", "SELECT 'never logged in'"])
+        # No connection began with this setting yet: it waits for one to be greeted by.
+        leaving = subprocess.Popen(["psql", shared("DEVELOPER") + "&options=-cstatement_timeout%3D54321", "-X", "-c", "SELECT 1"])
         smoke.until("the wait", lambda: waits(1))
         leaving.kill()
         leaving.wait()
