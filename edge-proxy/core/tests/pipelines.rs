@@ -257,6 +257,61 @@ fn a_portal_that_a_sync_may_end_is_waited_for() {
 }
 
 #[test]
+fn a_portal_that_a_query_may_end_is_waited_for() {
+    for (text, status, is_there) in [("commit", b'I', false), ("select 1", b'T', true)] {
+        let mut rig = Rig::new();
+        rig.client(&[parse("", "begin"), bind("", ""), execute("")].concat());
+        rig.server(&[frame(b'1', b""), frame(b'2', b""), complete("BEGIN")].concat());
+        rig.client(&[parse("", "hold delete"), bind("p", ""), query(text)].concat());
+        rig.server(&[frame(b'1', b""), frame(b'2', b"")].concat());
+        rig.client(&[execute("p"), sync()].concat());
+        assert!(!asks_for_approval(&mut rig), "nobody decides on what may not run, behind {text}");
+        rig.to_server();
+        rig.server(&[complete("DONE"), ready(status)].concat());
+        assert_eq!(asks_for_approval(&mut rig), is_there, "behind {text}");
+        assert_eq!(tags(&rig.to_server()), if is_there { "" } else { "PS" }, "behind {text}");
+    }
+}
+
+#[test]
+fn a_portal_that_an_execute_may_end_is_waited_for() {
+    let ends = [("commit", "COMMIT"), ("commit", "ROLLBACK"), ("rollback", "ROLLBACK")];
+    let stays = [("rollback TO s", "ROLLBACK"), ("select 1", "SELECT 1")];
+    for (text, tag) in ends.into_iter().chain(stays) {
+        let is_there = stays.contains(&(text, tag));
+        let mut rig = Rig::new();
+        rig.client(&[parse("", "hold delete"), bind("p", "")].concat());
+        rig.client(&[parse("", text), bind("", ""), execute("")].concat());
+        let waits = text != "select 1";
+        rig.client(&[execute("p"), sync()].concat());
+        assert_eq!(asks_for_approval(&mut rig), !waits, "nobody decides on what may not run");
+        assert_eq!(tags(&rig.to_server()), if waits { "PBPBEH" } else { "PBPBE" }, "{text}");
+        let bound = [frame(b'1', b""), frame(b'2', b"")].concat();
+        rig.server(&[&bound[..], &bound, &complete(tag)].concat());
+        assert_eq!(asks_for_approval(&mut rig), is_there && waits, "{text}: {tag}");
+        assert_eq!(tags(&rig.to_server()), if is_there { "" } else { "PS" }, "{text}: {tag}");
+    }
+}
+
+#[test]
+fn a_fetch_of_what_may_have_ended_is_waited_for() {
+    for (status, refused) in [(b'I', false), (b'T', true)] {
+        let mut rig = Rig::new();
+        // Prepared before the portal was bound, and executed when that may be gone.
+        rig.client(&[parse("f", "fetch p"), sync()].concat());
+        rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+        rig.client(&[parse("", "begin"), bind("", ""), execute("")].concat());
+        let held = [parse("", "hold delete"), bind("p", ""), sync()].concat();
+        rig.to_server();
+        rig.client(&[held, bind("", "f"), execute(""), sync()].concat());
+        assert_eq!(tags(&rig.to_server()), "PBSB", "its Execute waits");
+        let bound = [frame(b'1', b""), frame(b'2', b"")].concat();
+        rig.server(&[&bound[..], &complete("BEGIN"), &bound, &ready(status)].concat());
+        assert_eq!(tags(&rig.to_server()), if refused { "PS" } else { "ES" });
+    }
+}
+
+#[test]
 fn what_came_before_a_wrong_answer_is_passed_on_before_the_error() {
     let mut rig = Rig::new();
     rig.client(&query("select 1"));

@@ -360,9 +360,7 @@ impl<G: Gate> Session<G> {
             ));
         }
         if let Some(refused) = self.fetches_bound(&ruling.facts) {
-            // A Sync may end the portal: its answer tells.
-            let may_end = self.pending.iter().any(|pending| matches!(pending, Pending::Sync));
-            return if may_end { None } else { Some(refused) };
+            return if self.awaits_end_of_portals(0, cx) { None } else { Some(refused) };
         }
         if self.asks_of_another(&ruling.facts) {
             return Some(self.gate.refuse(

@@ -158,7 +158,7 @@ impl<G: Gate> Session<G> {
         let Some((name, row_limit)) = frame::execute(frame::body(whole)) else {
             return self.malformed("Execute", cx);
         };
-        if self.portal_unsettled(name) {
+        if self.portal_unsettled(name, cx) {
             return Step::Wait;
         }
         if !self.fresh(cx) {
@@ -182,6 +182,9 @@ impl<G: Gate> Session<G> {
             return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
         };
         if let Some(refused) = self.fetches_bound(&ruling.facts) {
+            if self.awaits_end_of_portals(0, cx) {
+                return Step::Wait;
+            }
             return self.refuse_series(&refused, ProtocolKind::Execute, cx);
         }
         let limits = &ruling.decision.limits;

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use writ_model::facts::SessionEffect;
+
 use super::extended::portal_name;
 use super::running::Running;
 use super::{Cx, Portal, Prepared, Session};
@@ -96,6 +98,13 @@ impl Pending {
         }
     }
 
+    /// Whether portals may end with it: its answer tells.
+    pub(crate) fn may_end_portals(&self) -> bool {
+        let ends =
+            |run: &Running| run.ruling.facts.session.contains(&SessionEffect::TransactionEnd);
+        matches!(self, Self::Sync | Self::Query(_)) || self.run().is_some_and(ends)
+    }
+
     fn undo(&mut self) -> Option<&mut Undo> {
         match self {
             Self::Parse(undo, _)
@@ -118,6 +127,16 @@ impl Pending {
                 | Self::Wrap(_)
                 | Self::Description
         )
+    }
+}
+
+/// Whether a statement has ended its transaction, by its tag. ROLLBACK TO has the tag of ROLLBACK, and leaves older portals.
+fn ends_transaction(run: &Running) -> bool {
+    let may_be_to = || run.ruling.text.windows(2).any(|two| two.eq_ignore_ascii_case(b"to"));
+    match run.tag.as_str() {
+        "COMMIT" | "PREPARE TRANSACTION" => true,
+        "ROLLBACK" => !may_be_to(),
+        _ => false,
     }
 }
 
@@ -147,13 +166,28 @@ impl<G: Gate> Session<G> {
         !self.backend_is_own() && self.statement_unsettled(name)
     }
 
-    /// The same of a portal's name. A Sync ends portals too, outside of transactions: whether it does, its answer tells.
-    pub(crate) fn portal_unsettled(&self, name: &[u8]) -> bool {
-        let sets = |pending: &Pending| matches!(pending, Pending::Bind(undo) if undo.portal() == Some(name));
-        let ends = |pending: &Pending| matches!(pending, Pending::Sync);
-        let may_end = self.portals.get(name).is_some() && self.pending.iter().any(ends);
-        (may_end && !self.pending.iter().any(sets))
-            || self.is_unsettled(|undo| undo.portal() == Some(name))
+    /// The same of a portal's name. What ends transactions ends portals too: whether it does, its answer tells.
+    pub(crate) fn portal_unsettled(&mut self, name: &[u8], cx: &mut Cx<'_>) -> bool {
+        let sets = |pending: &Pending| match pending {
+            Pending::Bind(undo) | Pending::Close(undo) => undo.portal() == Some(name),
+            _ => false,
+        };
+        match self.pending.iter().rposition(sets) {
+            Some(at) => self.awaits_end_of_portals(at, cx),
+            None => self.portals.get(name).is_some() && self.awaits_end_of_portals(0, cx),
+        }
+    }
+
+    /// Whether an answer is due that may end portals, to a message from the one at `at` on. The server is made to send it.
+    pub(crate) fn awaits_end_of_portals(&mut self, at: usize, cx: &mut Cx<'_>) -> bool {
+        let last = self.pending.iter().skip(at).rfind(|pending| pending.may_end_portals());
+        match last {
+            None => return false,
+            // They make it send what it has.
+            Some(Pending::Sync | Pending::Query(_)) => {}
+            Some(_) => self.flush(cx),
+        }
+        true
     }
 
     pub(crate) fn set_statement(&mut self, name: &[u8], prepared: Option<Prepared>) -> Undo {
@@ -232,6 +266,14 @@ impl<G: Gate> Session<G> {
         }
         runs.reverse();
         runs
+    }
+
+    /// An Execute has completed, which ends portals at once where it ended their transaction.
+    pub(crate) fn note_portals_ended(&mut self, run: &Running) {
+        let facts = &run.ruling.facts;
+        if facts.session.contains(&SessionEffect::TransactionEnd) && ends_transaction(run) {
+            self.forget_portals();
+        }
     }
 
     /// Portals end with their transaction. Those that Bind made after its end, and that are not answered yet, are the next

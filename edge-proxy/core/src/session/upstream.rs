@@ -235,6 +235,7 @@ impl<G: Gate> Session<G> {
                         run.rows = run.rows.saturating_add(u64::from(run.row_limit));
                     }
                     self.note_cursors(&run.ruling.facts);
+                    self.note_portals_ended(&run);
                     self.finish(&run, false, cx);
                 }
             }

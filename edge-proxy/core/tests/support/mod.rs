@@ -141,6 +141,9 @@ impl WordGate {
         if word == "define" {
             facts.session.insert(SessionEffect::Definitions);
         }
+        if matches!(word, "commit" | "rollback") {
+            facts.session.insert(SessionEffect::TransactionEnd);
+        }
         if matches!(word, "end" | "remake" | "uncover") {
             facts.session.insert(SessionEffect::TransactionEnd);
             facts.statements = 2;
