@@ -26,6 +26,9 @@ pub(crate) fn portal_name(name: &[u8]) -> &[u8] {
     name.get(..PORTAL_NAME_BYTES).unwrap_or(name)
 }
 
+/// A portal, and the ruling that holds for it now.
+type Executed = (Portal, Arc<Ruling>);
+
 impl<G: Gate> Session<G> {
     /// E1: FETCH would run a portal that Bind made, past the admission that its Execute has to have.
     pub(crate) fn fetches_bound(&mut self, facts: &StatementFacts) -> Option<Arc<Ruling>> {
@@ -158,35 +161,13 @@ impl<G: Gate> Session<G> {
         let Some((name, row_limit)) = frame::execute(frame::body(whole)) else {
             return self.malformed("Execute", cx);
         };
-        if self.portal_unsettled(name, cx) {
-            return Step::Wait;
-        }
-        if !self.fresh(cx) {
-            return Step::Wait;
-        }
-        let Some(portal) = self.portals.get(name).cloned() else {
-            let ruling = self.gate.refuse(
-                sqlstate::UNKNOWN_PORTAL,
-                "there is no portal of this name that was made by Bind",
-                "use FETCH for a cursor, or bind again",
-            );
-            return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
-        };
-        let Some(ruling) = self.portal_ruling(&portal, cx) else { return Step::Wait };
-        let Some(ruling) = ruling else {
-            let ruling = self.gate.refuse(
-                sqlstate::REFUSED,
-                "the configuration changed between Bind and Execute",
-                "bind again",
-            );
-            return self.refuse_series(&ruling, ProtocolKind::Execute, cx);
-        };
-        if let Some(refused) = self.fetches_bound(&ruling.facts) {
-            if self.awaits_end_of_portals(0, cx) {
-                return Step::Wait;
+        let (portal, ruling) = match self.executed(name, cx) {
+            None => return Step::Wait,
+            Some(Err(refused)) => {
+                return self.refuse_series(&refused, ProtocolKind::Execute, cx);
             }
-            return self.refuse_series(&refused, ProtocolKind::Execute, cx);
-        }
+            Some(Ok(executed)) => executed,
+        };
         let limits = &ruling.decision.limits;
         let metered = self.is_metered(&ruling.facts, limits, Some(name));
         if metered && let Some((what, next)) = self.unboundable(&ruling.facts, limits, row_limit) {
@@ -225,6 +206,32 @@ impl<G: Gate> Session<G> {
                 self.pending.push_back(Pending::Execute(run));
                 Step::Taken
             }
+        }
+    }
+
+    /// What an Execute is of. `Err`: it may not run. `None`: not known yet.
+    fn executed(&mut self, name: &[u8], cx: &mut Cx<'_>) -> Option<Result<Executed, Arc<Ruling>>> {
+        if self.portal_unsettled(name, cx) || !self.fresh(cx) {
+            return None;
+        }
+        let Some(portal) = self.portals.get(name).cloned() else {
+            return Some(Err(self.gate.refuse(
+                sqlstate::UNKNOWN_PORTAL,
+                "there is no portal of this name that was made by Bind",
+                "use FETCH for a cursor, or bind again",
+            )));
+        };
+        let Some(ruling) = self.portal_ruling(&portal, cx)? else {
+            return Some(Err(self.gate.refuse(
+                sqlstate::REFUSED,
+                "the configuration changed between Bind and Execute",
+                "bind again",
+            )));
+        };
+        match self.fetches_bound(&ruling.facts) {
+            Some(_) if self.awaits_end_of_portals(0, cx) => None,
+            Some(refused) => Some(Err(refused)),
+            None => Some(Ok((portal, ruling))),
         }
     }
 
