@@ -20,6 +20,8 @@ pub struct Message {
     pub detail: String,
     /// The next step; empty: none.
     pub hint: String,
+    /// The function of the server that would have said so, where clients go by it; empty: none.
+    pub routine: &'static str,
 }
 
 impl Message {
@@ -32,6 +34,7 @@ impl Message {
             message: message.into(),
             detail: String::new(),
             hint: hint.into(),
+            routine: "",
         }
     }
 
@@ -48,7 +51,8 @@ impl Message {
             field(b'V', self.severity, out);
             field(b'C', self.code.0, out);
             field(b'M', &self.message, out);
-            for (code, text) in [(b'D', &self.detail), (b'H', &self.hint)] {
+            let rest = [(b'D', &*self.detail), (b'H', &*self.hint), (b'R', self.routine)];
+            for (code, text) in rest {
                 if !text.is_empty() {
                     field(code, text, out);
                 }

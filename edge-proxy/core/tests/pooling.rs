@@ -154,6 +154,7 @@ fn what_another_session_prepared_is_met_by_nobody() {
         let words = field(&told, b'M');
         assert_eq!(words.as_deref(), Some("prepared statement \"s\" does not exist"), "{what}");
         assert_eq!((field(&told, b'D'), field(&told, b'H')), (None, None), "{what}");
+        assert_eq!(field(&told, b'R').as_deref(), Some("FetchPreparedStatement"), "{what}");
     }
     // EXECUTE by its name in SQL is decided as something unknown.
     let mut rig = attached(backend_with("s", "select 1"));

@@ -107,6 +107,7 @@ fn notice(ruling: &Ruling, id: &ApprovalId, seconds: u64) -> Message {
         message: format!("waiting for approval {id} by {approvers}, for {seconds} s: {reason}"),
         detail: detail(ruling, Some(id)),
         hint: format!("to approve: writ approvals approve {id}; to give up: cancel (Ctrl-C)"),
+        routine: "",
     }
 }
 
@@ -116,6 +117,8 @@ fn groups(groups: &[writ_model::GroupName]) -> String {
 
 /// The next step of a refusal that says what the server would say, word for word: none, and no rule either.
 pub(crate) const AS_THE_SERVER: &str = "";
+/// The server's function that says so of a prepared statement. postgres.js goes by it to prepare again.
+const LOOKS_STATEMENTS_UP: &str = "FetchPreparedStatement";
 
 /// The DETAIL of everything that Writ says about a statement.
 pub(crate) fn detail(ruling: &Ruling, request: Option<&ApprovalId>) -> String {
@@ -337,7 +340,9 @@ impl<G: Gate> Session<G> {
         let Verdict::Deny(denial) = &ruling.decision.verdict else { return Admit::Wait };
         let mut message =
             Message::error(ruling.sqlstate, denial.reason.clone(), denial.next_step.clone());
-        if denial.next_step != AS_THE_SERVER {
+        if denial.next_step == AS_THE_SERVER {
+            message.routine = LOOKS_STATEMENTS_UP;
+        } else {
             message.detail = detail(ruling, None);
         }
         self.withhold(number, ruling, protocol, bind, None, message, cx)
