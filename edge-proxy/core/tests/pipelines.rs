@@ -312,6 +312,22 @@ fn a_fetch_of_what_may_have_ended_is_waited_for() {
 }
 
 #[test]
+fn a_parse_that_fails_drops_the_unnamed_statement() {
+    // Ignored behind another error, it does not.
+    for (before, is_there) in [(vec![], false), (parse("x", "syntax"), true)] {
+        let mut rig = Rig::new();
+        rig.client(&[parse("", "hold delete"), sync()].concat());
+        rig.server(&[frame(b'1', b""), ready(b'I')].concat());
+        rig.client(&[before, parse("", "syntax"), sync()].concat());
+        rig.server(&[error("42601"), ready(b'I')].concat());
+        (rig.to_server(), rig.to_client());
+        rig.client(&[bind("", ""), execute(""), sync()].concat());
+        assert_eq!(asks_for_approval(&mut rig), is_there, "nobody decides on what cannot run");
+        assert_eq!(tags(&rig.to_server()), if is_there { "B" } else { "PPS" });
+    }
+}
+
+#[test]
 fn what_came_before_a_wrong_answer_is_passed_on_before_the_error() {
     let mut rig = Rig::new();
     rig.client(&query("select 1"));

@@ -383,6 +383,20 @@ fn nothing_that_may_fail_goes_before_a_parse_of_a_taken_name() {
 }
 
 #[test]
+fn what_a_failed_parse_dropped_is_not_prepared_again() {
+    let mut rig = attached(Backend::default());
+    rig.client(&[parse("", "select 1"), sync()].concat());
+    rig.server(&[PARSED, &ready(b'I')].concat());
+    rig.client(&[parse("", "syntax"), sync()].concat());
+    rig.server(&[error("42601"), ready(b'I')].concat());
+    (rig.to_server(), rig.to_client());
+    rig.client(&[bind("", ""), sync()].concat());
+    assert_eq!(tags(&rig.to_server()), "PS", "there is none");
+    rig.server(&[error("42601"), ready(b'I')].concat());
+    assert!(rig.to_client().windows(5).any(|bytes| bytes == b"26000"));
+}
+
+#[test]
 fn what_is_described_is_prepared_again_only_where_it_is_still_allowed() {
     for (refuses, sent) in [(false, "CPDS"), (true, "PS")] {
         let mut rig = attached(Backend::default());

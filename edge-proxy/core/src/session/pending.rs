@@ -98,6 +98,15 @@ impl Pending {
         }
     }
 
+    /// The server has refused it. A Parse drops the unnamed statement before it can fail: there is none to go back to.
+    pub(crate) fn note_refused(&mut self) {
+        if let Self::Parse(Undo::Statement(name, before), _) = self
+            && name.is_empty()
+        {
+            *before = None;
+        }
+    }
+
     /// Whether portals may end with it: its answer tells.
     pub(crate) fn may_end_portals(&self) -> bool {
         let ends =

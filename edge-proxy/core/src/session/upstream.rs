@@ -276,6 +276,7 @@ impl<G: Gate> Session<G> {
                 let refusal = front.refusal().cloned();
                 let rewritten = self.front_is_rewritten();
                 self.put_error(whole, body, refusal.as_ref(), rewritten, cx);
+                self.pending.front_mut().into_iter().for_each(Pending::note_refused);
                 for mut run in self.skip_to_sync(cx) {
                     run.note_error(code);
                     self.finish(&run, false, cx);

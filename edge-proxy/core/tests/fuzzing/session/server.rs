@@ -272,6 +272,10 @@ impl Server {
         if let Some(code) = self.refused(text, false) {
             return self.fail(code);
         }
+        if name.is_empty() {
+            // Before anything can fail.
+            self.statements.remove(name);
+        }
         if !programs::is_one(text) {
             return self.fail("42601");
         }
