@@ -69,7 +69,11 @@ fn field(code: u8, text: &str, out: &mut BytesMut) {
 
 /// Appends `text` and a zero byte; zero bytes inside are left out, as the protocol cannot carry them.
 fn cstr(text: &[u8], out: &mut BytesMut) {
-    out.extend(text.iter().filter(|b| **b != 0));
+    if text.contains(&0) {
+        out.extend(text.iter().filter(|b| **b != 0));
+    } else {
+        out.extend_from_slice(text);
+    }
     out.put_u8(0);
 }
 
