@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import urllib.error
 
 import psycopg2
@@ -27,6 +28,28 @@ def add(step, smoke):
         target = f"{smoke.url(who)}&application_name={name}"
         return subprocess.Popen(["psql", target, "-X", "-A", "-t", "-v", "VERBOSITY=verbose", "-c", query],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @step
+    def a_question_that_others_disturb_is_asked_again():
+        # What the edge asks behind a definition in a block reads views, whose relations somebody locks for longer than the
+        # client's lock_timeout: it is undone, and asked again.
+        owner = psycopg2.connect(smoke.url("DIRECT"))
+        with owner, owner.cursor() as cursor:
+            cursor.execute("CREATE VIEW disturbed AS SELECT id FROM orders")
+        client, cursor = connect("ADMIN", "disturbed")
+        cursor.execute("BEGIN")
+        cursor.execute("SET LOCAL lock_timeout = '300ms'")
+        cursor.execute("CREATE TABLE made_meanwhile (i int)")
+        owner.cursor().execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        timer = threading.Timer(0.5, owner.rollback)
+        timer.start()
+        cursor.execute("SELECT count(*) FROM made_meanwhile")
+        assert cursor.fetchone() == (0,) and not timer.is_alive(), "it waited for the lock"
+        cursor.execute("ROLLBACK")
+        with owner, owner.cursor() as cursor:
+            cursor.execute("DROP VIEW disturbed")
+        owner.close()
+        client.close()
 
     @step
     def top_shows_what_sessions_do():

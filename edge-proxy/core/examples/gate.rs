@@ -63,7 +63,9 @@ fn main() {
         // In quotes nothing is shared: each is analysed, decided and, where columns are masked, written anew.
         let quoted = |n: u32| pattern.replace("{}", &format!("'{n}'"));
         let plain = |n: u32| pattern.replace("{}", &n.to_string());
-        each(&mut gate, (0..NEW_TEXTS / 10).map(quoted));
+        let ruling = gate.rule(quoted(0).as_bytes(), NOW);
+        assert!(ruling.facts.opaque.is_empty(), "{name} is understood: {:?}", ruling.facts.opaque);
+        each(&mut gate, (1..NEW_TEXTS / 10).map(quoted));
         let never = each(&mut gate, (NEW_TEXTS..2 * NEW_TEXTS).map(quoted));
         each(&mut gate, (0..10).map(plain));
         let other = each(&mut gate, (NEW_TEXTS..2 * NEW_TEXTS).map(plain));

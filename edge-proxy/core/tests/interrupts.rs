@@ -30,13 +30,15 @@ fn a_cancel_reaches_the_server_only_while_it_works_for_the_client() {
 #[test]
 fn a_question_that_was_cancelled_is_asked_again() {
     let mut rig = stale();
+    let mut closed = vec![];
     for _ in 0..3 {
         // The server ignores the rest up to Sync.
-        rig.server(&[frame(b'1', b""), error("57014"), ready(b'I')].concat());
+        rig.server(&[closed, frame(b'1', b""), error("57014"), ready(b'I')].concat());
         assert_eq!(rig.to_client(), b"");
-        assert_eq!(tags(&rig.to_server()), "PBECCS", "asked again");
+        assert_eq!(tags(&rig.to_server()), "CCPBECCS", "what was prepared is there still");
+        closed = [frame(b'3', b""), frame(b'3', b"")].concat();
     }
-    rig.server(&answer(&NAMES));
+    rig.server(&[closed, answer(&NAMES)].concat());
     rig.server(&ready(b'I'));
     assert_eq!(rig.to_server(), query("select 1"), "and the statement goes on");
 
@@ -68,20 +70,23 @@ fn asking_in_a_block() -> (Rig, Vec<u8>) {
 #[test]
 fn a_question_that_was_disturbed_in_a_block_is_undone_and_asked_again() {
     // Others drop a view while its definition is read, or are in the way of a lock.
+    let closed = [frame(b'3', b""), frame(b'3', b"")].concat();
     for code in ["XX000", "40P01", "55P03", "57014"] {
         let (mut rig, marked) = asking_in_a_block();
+        let mut first = vec![];
         for _ in 0..3 {
-            rig.server(&[marked.clone(), error(code), ready(b'E')].concat());
+            rig.server(&[first, marked.clone(), error(code), ready(b'E')].concat());
             let undo = rig.to_server();
-            assert_eq!(tags(&undo), "PBECCPBECCS");
+            assert_eq!(tags(&undo), "CCPBECCPBECCS", "its statement and portal are there still");
             assert!(String::from_utf8_lossy(&undo).contains("ROLLBACK TO SAVEPOINT writ_probe"));
-            let undone = [marked.clone(), marked.clone(), ready(b'T')].concat();
+            let undone = [closed.clone(), marked.clone(), marked.clone(), ready(b'T')].concat();
             rig.server(&undone);
-            assert_eq!(tags(&rig.to_server()), format!("{}S", "PBECC".repeat(5)), "asked again");
+            assert_eq!(tags(&rig.to_server()), format!("CC{}S", "PBECC".repeat(5)), "asked again");
+            first = closed.clone();
         }
         assert_eq!(rig.to_client(), b"");
         let (mut other, _) = asking_in_a_block();
-        rig.server(&answer_in_block(&[&[b"x"], &[b"{}"]]));
+        rig.server(&[first, answer_in_block(&[&[b"x"], &[b"{}"]])].concat());
         assert_eq!(rig.to_server(), query("select 1"), "and the statement goes on");
         // Control: without its savepoint nothing can be undone, and other errors are no disturbance.
         other.server(&error(code));

@@ -178,6 +178,12 @@ impl<G: Gate> Session<G> {
         // What is open in the middle of a series may be no block any more, and lasts to its Sync at most.
         let texts = what.texts(self.transaction == Transaction::Open && !in_series);
         let out = cx.out.control();
+        // One that failed left what it had made: the server skipped the rest of it, its Closes among that.
+        let left = self.probes_cancelled > 0;
+        if left {
+            write::close(b'P', PROBE, out);
+            write::close(b'S', PROBE, out);
+        }
         for text in texts {
             write::parse(PROBE, text.as_bytes(), &[], out);
             write::bind_plain(PROBE, PROBE, out);
@@ -187,7 +193,7 @@ impl<G: Gate> Session<G> {
         }
         // In the middle of a series, Sync would end the client's implicit transaction: Flush does not.
         write::bare(if in_series { b'H' } else { b'S' }, out);
-        for _ in 1..REPLIES * texts.len() {
+        for _ in 1..REPLIES * texts.len() + 2 * usize::from(left) {
             self.pending.push_back(Pending::Own { last: false });
         }
         self.pending.push_back(Pending::Own { last: in_series });
