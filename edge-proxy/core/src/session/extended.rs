@@ -119,7 +119,7 @@ impl<G: Gate> Session<G> {
             Portal { ruling, stamp: self.gate.stamp(), bind: parts.tail.into(), granted: false };
         if parts.portal.is_empty() {
             // The unnamed portal gives way to the new one, whatever becomes of that.
-            self.cursors.remove(parts.portal);
+            self.forget_cursor(parts.portal);
         }
         self.open_cursor(parts.portal, &portal.ruling.decision.limits, false);
         let undo = self.set_portal(parts.portal, Some(portal));

@@ -362,6 +362,13 @@ impl<G: Gate> Session<G> {
         }
     }
 
+    /// A cursor or portal gives way. Few sessions have limited ones: no name is hashed where there are none.
+    pub(crate) fn forget_cursor(&mut self, name: &[u8]) {
+        if !self.cursors.is_empty() {
+            self.cursors.remove(name);
+        }
+    }
+
     /// Cursors end with their transaction, those WITH HOLD excepted.
     pub(crate) fn drop_cursors(&mut self) {
         if !self.cursors.is_empty() {

@@ -154,7 +154,7 @@ impl<G: Gate> Session<G> {
             && let Some(Pending::Close(undo)) = self.pending.pop_front()
             && let Some(portal) = undo.portal()
         {
-            self.cursors.remove(portal);
+            self.forget_cursor(portal);
         }
         Ok(())
     }
