@@ -79,7 +79,7 @@ until_it_answers() { # WHO COMMAND...
 }
 
 # The PgBouncer to compare with: PGBOUNCER, or Debian's, which is installed where it is missing.
-pgbouncer() {
+find_pgbouncer() {
   local bouncer=${PGBOUNCER:-/usr/sbin/pgbouncer} as_root=()
   if [ ! -x "$bouncer" ]; then
     echo "loadtest: installing pgbouncer" >&2
