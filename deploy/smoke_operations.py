@@ -41,10 +41,17 @@ def add(step, smoke):
         cursor.execute("SET LOCAL lock_timeout = '300ms'")
         cursor.execute("CREATE TABLE made_meanwhile (i int)")
         owner.cursor().execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        timer = threading.Timer(0.5, owner.rollback)
+        released = threading.Event()
+
+        def release():
+            released.set()
+            owner.rollback()
+
+        timer = threading.Timer(0.5, release)
         timer.start()
         cursor.execute("SELECT count(*) FROM made_meanwhile")
-        assert cursor.fetchone() == (0,) and not timer.is_alive(), "it waited for the lock"
+        assert cursor.fetchone() == (0,) and released.is_set(), "it waited for the lock"
+        timer.join()
         cursor.execute("ROLLBACK")
         with owner, owner.cursor() as cursor:
             cursor.execute("DROP VIEW disturbed")

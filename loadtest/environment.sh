@@ -22,10 +22,15 @@ end_environment() {
   [ -z "$memory" ] || rm -rf "$memory"
 }
 
-# The edge again, as another build of it.
-run_edge() { # BINARY
+# Ends the edge, in order.
+stop_edge() {
   kill "$WRIT_PID_EDGE"
   while kill -0 "$WRIT_PID_EDGE" 2>/dev/null; do sleep 0.1; done
+}
+
+# The edge again, as another build of it.
+run_edge() { # BINARY
+  stop_edge
   if [ "${LOADTEST_SPOOL:-}" = memory ]; then
     memory=$(mktemp -d /dev/shm/writ-spool-XXXXXX)
     mv "$dir/edge/spool" "$memory/"
