@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod approvals;
+mod bulk;
 mod certificates;
 pub mod classify;
 pub mod client;
@@ -34,6 +35,7 @@ pub mod states;
 pub mod stream;
 pub mod takeover;
 pub mod telemetry;
+mod threads;
 pub mod tls;
 pub mod upstream;
 pub mod workers;

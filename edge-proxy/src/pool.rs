@@ -4,23 +4,27 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use writ_edge_core::{Backend, SessionNames};
 use writ_model::config::Database;
 
 use crate::metrics::Metrics;
 use crate::side::Side;
+use crate::threads;
 use crate::upstream::{CancelKey, Upstream, UpstreamStream};
+
+mod line;
+
+use line::Line;
 
 /// How long a session waits for a connection.
 pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -84,15 +88,6 @@ impl Hasher for Hashed {
 /// What is kept of keys.
 type ByKey<T> = HashMap<Key, T, BuildHasherDefault<Hashed>>;
 
-thread_local! {
-    static HERE: ThreadId = thread::current().id();
-}
-
-/// The thread that asks.
-fn here() -> ThreadId {
-    HERE.with(|id| *id)
-}
-
 impl Key {
     /// The connections that begin with these parameters.
     fn new(hasher: &RandomState, all: Vec<(String, String)>) -> Self {
@@ -127,9 +122,10 @@ pub struct Pooled {
     pub backend: Backend,
     /// Cancel requests hold it: the connection is nobody else's before they are over.
     cancelling: Arc<RwLock<Cancels>>,
-    home: ThreadId,
+    /// The number of the thread on which its events arrive.
+    home: usize,
     since: Instant,
-    _slot: Slot,
+    slot: Slot,
 }
 
 /// What became of the cancel requests for a connection.
@@ -153,7 +149,6 @@ impl Hold {
 pub struct Leased {
     /// The connection, in a place of its own: it goes from hand to hand with each transaction.
     pub pooled: Box<Pooled>,
-    permit: OwnedSemaphorePermit,
 }
 
 /// Why there is no connection.
@@ -170,8 +165,8 @@ struct Idle {
     since: Instant,
 }
 
-#[derive(Default)]
 struct Shelf {
+    line: Line,
     idle: ByKey<Vec<Idle>>,
     greetings: ByKey<Greeting>,
 }
@@ -180,46 +175,51 @@ struct Shelf {
 pub struct Pool {
     connections_max: usize,
     wait_max: Duration,
-    /// Each session with a connection holds one; those who wait are served in their order.
-    permits: Arc<Semaphore>,
     shelf: Mutex<Shelf>,
     hasher: RandomState,
-    /// Sessions that wait.
+    /// Sessions that wait; changes only while the shelf is locked.
     waiting: AtomicUsize,
     /// Connections that exist, in use or not; grows only while the shelf is locked.
-    open: Arc<AtomicUsize>,
+    open: AtomicUsize,
     metrics: Arc<Metrics>,
     background: Handle,
 }
 
-/// A connection's place in the count; leaves it when dropped.
+/// A connection's place in the count; leaves it when dropped, and with it the right to it.
 struct Slot {
-    open: Arc<AtomicUsize>,
+    pool: Weak<Pool>,
     metrics: Arc<Metrics>,
+    /// A session has the connection.
+    lent: bool,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
         self.metrics.pool_connections.add(-1);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.open.fetch_sub(1, Ordering::Relaxed);
+            if self.lent {
+                pool.give_back(pool.shelf.lock());
+            }
+        }
     }
 }
 
-/// Counts a session that waits.
-struct Waiting<'a>(&'a Pool);
+/// The right to a connection before there is one; given back when dropped.
+struct Right<'a>(&'a Pool);
 
-impl<'a> Waiting<'a> {
-    fn new(pool: &'a Pool) -> Self {
-        pool.waiting.fetch_add(1, Ordering::Relaxed);
-        pool.metrics.pool_waiting.add(1);
-        Self(pool)
+impl Right<'_> {
+    /// The right goes with the connection from now on.
+    fn lend(self, mut pooled: Box<Pooled>) -> Leased {
+        pooled.slot.lent = true;
+        std::mem::forget(self);
+        Leased { pooled }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Right<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.pool_waiting.add(-1);
+        self.0.give_back(self.0.shelf.lock());
     }
 }
 
@@ -238,15 +238,14 @@ impl Pool {
         metrics: Arc<Metrics>,
         background: Handle,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(connections_max));
+        let line = Line::new(connections_max);
         Self {
             connections_max,
             wait_max,
-            permits,
-            shelf: Mutex::default(),
+            shelf: Mutex::new(Shelf { line, idle: ByKey::default(), greetings: ByKey::default() }),
             hasher: RandomState::new(),
             waiting: AtomicUsize::new(0),
-            open: Arc::default(),
+            open: AtomicUsize::new(0),
             metrics,
             background,
         }
@@ -273,13 +272,35 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    fn note_waiting(&self, shelf: &Shelf) {
+        let (before, now) = (self.waiting.load(Ordering::Relaxed), shelf.line.len());
+        if before != now {
+            self.waiting.store(now, Ordering::Relaxed);
+            let more = i64::try_from(now).unwrap_or(i64::MAX);
+            self.metrics.pool_waiting.add(more.saturating_sub_unsigned(before as u64));
+        }
+    }
+
+    /// Gives a right back, and wakes the one whose it is now.
+    fn give_back(&self, mut shelf: MutexGuard<'_, Shelf>) {
+        let next = shelf.line.give_back();
+        self.note_waiting(&shelf);
+        drop(shelf);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+
     /// A connection that is there already, without waiting.
     pub fn take(self: &Arc<Self>, key: &Key) -> Option<Leased> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
         loop {
-            let idle = self.shelf.lock().take_near(key, here())?;
+            let mut shelf = self.shelf.lock();
+            let idle = shelf.line.is_free().then(|| shelf.take_near(key, threads::number()))??;
+            shelf.line.take();
+            drop(shelf);
+            let right = Right(self);
             if let Some(pooled) = idle.into_fresh() {
-                return Some(Leased { pooled, permit });
+                return Some(right.lend(pooled));
             }
         }
     }
@@ -290,26 +311,25 @@ impl Pool {
         key: &Key,
         connect: impl Fn() -> F,
     ) -> Result<Leased, AcquireError<E>> {
-        let (waiting, began) = (Waiting::new(self), Instant::now());
-        let permit =
-            tokio::time::timeout(self.wait_max, Arc::clone(&self.permits).acquire_owned()).await;
-        drop(waiting);
+        let began = Instant::now();
+        let served = self.wait_in_line().await;
         self.metrics.pool_wait.observe_since(began);
-        let Ok(Ok(permit)) = permit else {
+        if !served {
             self.metrics.pool_timeouts.add(1);
             return Err(AcquireError::Busy);
-        };
+        }
+        let right = Right(self);
         loop {
             match self.next(key) {
                 Next::Take(idle) => {
                     if let Some(pooled) = idle.into_fresh() {
-                        return Ok(Leased { pooled, permit });
+                        return Ok(right.lend(pooled));
                     }
                 }
                 Next::Connect(slot, evicted) => {
                     self.part(evicted);
                     let (upstream, names) = connect().await.map_err(AcquireError::Connect)?;
-                    return Ok(Leased { pooled: self.welcome(key, upstream, names, slot), permit });
+                    return Ok(right.lend(self.welcome(key, upstream, names, slot)));
                 }
             }
         }
@@ -317,7 +337,7 @@ impl Pool {
 
     fn next(self: &Arc<Self>, key: &Key) -> Next {
         let mut shelf = self.shelf.lock();
-        if let Some(idle) = shelf.take_near(key, here()) {
+        if let Some(idle) = shelf.take_near(key, threads::number()) {
             return Next::Take(idle);
         }
         if self.open.load(Ordering::Relaxed) < self.connections_max {
@@ -331,10 +351,10 @@ impl Pool {
         Next::Connect(self.slot(), evicted)
     }
 
-    fn slot(&self) -> Slot {
+    fn slot(self: &Arc<Self>) -> Slot {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.metrics.pool_connections.add(1);
-        Slot { open: Arc::clone(&self.open), metrics: Arc::clone(&self.metrics) }
+        Slot { pool: Arc::downgrade(self), metrics: Arc::clone(&self.metrics), lent: false }
     }
 
     fn welcome(
@@ -360,53 +380,53 @@ impl Pool {
             greeting,
             backend: Backend::default(),
             cancelling: Arc::default(),
-            home: here(),
+            home: threads::number(),
             since: Instant::now(),
-            _slot: slot,
+            slot,
         })
     }
 
     /// Takes back a connection in which nothing is left.
     pub fn put(self: &Arc<Self>, key: &Key, leased: Leased) {
-        let Leased { pooled, permit } = leased;
-        match Arc::clone(&pooled.cancelling).try_write_owned() {
-            Ok(cancels) => {
-                let lost = cancels.lost.load(Ordering::Relaxed);
-                drop(cancels);
-                self.shelve(key, pooled, permit, lost);
+        let mut pooled = leased.pooled;
+        // Who cancels has the lock, and with it a share of it.
+        match Arc::get_mut(&mut pooled.cancelling) {
+            Some(cancels) => {
+                let lost = *cancels.get_mut().lost.get_mut();
+                self.shelve(key, pooled, lost);
             }
-            Err(_) => {
+            None => {
                 let (pool, key) = (Arc::clone(self), key.clone());
                 self.background.spawn(async move {
                     let cancels = Arc::clone(&pooled.cancelling).write_owned().await;
                     let lost = cancels.lost.load(Ordering::Relaxed);
                     drop(cancels);
-                    pool.shelve(&key, pooled, permit, lost);
+                    pool.shelve(&key, pooled, lost);
                 });
             }
         }
     }
 
-    fn shelve(&self, key: &Key, pooled: Box<Pooled>, permit: OwnedSemaphorePermit, lost: bool) {
+    fn shelve(&self, key: &Key, mut pooled: Box<Pooled>, lost: bool) {
         let now = Instant::now();
         let age = |since| now.saturating_duration_since(since);
+        pooled.slot.lent = false;
         let worn = lost || pooled.backend.is_worn() || age(pooled.since) > AGE_MAX;
         let idle = Idle { pooled, since: now };
+        let mut shelf = self.shelf.lock();
         if worn {
-            self.part(Some(idle));
-        } else {
-            let mut shelf = self.shelf.lock();
-            let of_key = match shelf.idle.get_mut(key) {
-                Some(of_key) => of_key,
-                None => shelf.idle.entry(key.clone()).or_default(),
-            };
-            of_key.push(idle);
-            let stale = of_key.first().is_some_and(|first| age(first.since) > IDLE_MAX);
-            let stale = stale.then(|| of_key.remove(0));
-            drop(shelf);
-            self.part(stale);
+            self.give_back(shelf);
+            return self.part(Some(idle));
         }
-        drop(permit);
+        let of_key = match shelf.idle.get_mut(key) {
+            Some(of_key) => of_key,
+            None => shelf.idle.entry(key.clone()).or_default(),
+        };
+        of_key.push(idle);
+        let stale = of_key.first().is_some_and(|first| age(first.since) > IDLE_MAX);
+        let stale = stale.then(|| of_key.remove(0));
+        self.give_back(shelf);
+        self.part(stale);
     }
 
     /// Says goodbye, where nobody waits for it.
@@ -420,7 +440,7 @@ impl Pool {
 impl Shelf {
     /// Keys come and go with principals and settings.
     fn forget_keys(&mut self) {
-        let Self { idle, greetings } = self;
+        let Self { idle, greetings, .. } = self;
         if greetings.len() > KEYS_MAX {
             idle.retain(|_, of_key| !of_key.is_empty());
             greetings.retain(|key, _| idle.contains_key(key));
@@ -434,7 +454,7 @@ impl Shelf {
     }
 
     /// One whose events arrive on this thread: another's would wake two.
-    fn take_near(&mut self, key: &Key, here: ThreadId) -> Option<Idle> {
+    fn take_near(&mut self, key: &Key, here: usize) -> Option<Idle> {
         self.take_where(key, |idle| idle.pooled.home == here)
     }
 

@@ -23,8 +23,9 @@ impl Connection {
             return self.attach(leased);
         }
         let (pool, key, served) = (Arc::clone(pool), sharing.key.clone(), Arc::clone(&self.served));
+        // Making a connection takes much more room than waiting for one, and is seldom what comes of it.
         let acquiring =
-            async move { pool.acquire(&key, || connect(&served, key.parameters())).await };
+            async move { pool.acquire(&key, || connect(&served, key.parameters()).boxed()).await };
         sharing.acquiring = Some(acquiring.boxed());
     }
 
@@ -93,6 +94,7 @@ impl Connection {
             && let Some(mut given) = leased.take()
         {
             given.pooled.backend = backend;
+            given.pooled.side.end_bulk();
             pool.put(key, given);
         }
     }

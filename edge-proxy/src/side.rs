@@ -8,6 +8,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use writ_edge_core::Outbox;
 
+use crate::bulk::Bulk;
 use crate::spare::{SPARE_BYTES, lend, take_back};
 use crate::startup::ClientStream;
 use crate::upstream::UpstreamStream;
@@ -15,19 +16,21 @@ use crate::upstream::UpstreamStream;
 /// How many bytes may wait for a side before the other is not read any more.
 const BACKLOG_BYTES_MAX: usize = 256 * 1024;
 /// The first size of a read, in bytes; grows where reads fill it, and shrinks where they bring little.
-const READ_BYTES_MIN: usize = SPARE_BYTES;
+const READ_BYTES_MIN: u32 = SPARE_BYTES as u32;
 /// The largest size of a read, in bytes.
-const READ_BYTES_MAX: usize = 128 * 1024;
+const READ_BYTES_MAX: u32 = 128 * 1024;
 
 /// One side of the proxy.
 pub struct Side<S> {
     pub(crate) stream: S,
     /// Received and not dealt with.
     pub(crate) inbox: BytesMut,
-    read_bytes: usize,
+    read_bytes: u32,
     pub(crate) eof: bool,
     /// The last write has to be flushed (TLS buffers).
     pub(crate) unflushed: bool,
+    /// Of a long answer.
+    bulk: Option<Box<Bulk>>,
 }
 
 /// Which side's connection failed.
@@ -48,10 +51,13 @@ pub(crate) fn poll_io(
     if let Poll::Ready(Err(_)) = client.poll_send(&mut outbox.to_client, cx) {
         return Poll::Ready(Err(Broken::Client));
     }
-    if let Some(upstream) = &mut upstream
-        && let Poll::Ready(Err(_)) = upstream.poll_send(outbox.to_upstream(), cx)
-    {
-        return Poll::Ready(Err(Broken::Upstream));
+    if let Some(upstream) = &mut upstream {
+        if !outbox.to_upstream().is_empty() {
+            upstream.end_bulk();
+        }
+        if let Poll::Ready(Err(_)) = upstream.poll_send(outbox.to_upstream(), cx) {
+            return Poll::Ready(Err(Broken::Upstream));
+        }
     }
     let mut read = false;
     if !client.eof
@@ -68,10 +74,14 @@ pub(crate) fn poll_io(
         && !upstream.eof
         && outbox.to_client.len() < BACKLOG_BYTES_MAX
     {
+        let before = upstream.inbox.len();
         match upstream.poll_receive(cx) {
-            Poll::Ready(Ok(())) => read = true,
+            Poll::Ready(Ok(())) => {
+                read = true;
+                upstream.note_bulk(upstream.inbox.len() - before);
+            }
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Upstream)),
-            Poll::Pending => {}
+            Poll::Pending => upstream.poll_lull(cx),
         }
     }
     if read {
@@ -87,11 +97,43 @@ pub(crate) fn poll_io(
     Poll::Pending
 }
 
+impl Side<UpstreamStream> {
+    /// What comes next is an answer to something else, or another session's.
+    pub(crate) fn end_bulk(&mut self) {
+        if let Some(mut bulk) = self.bulk.take() {
+            bulk.end(self.stream.tcp());
+        }
+    }
+
+    fn note_bulk(&mut self, count: usize) {
+        // Reads grow where answers are long.
+        if self.bulk.is_none() && self.read_bytes > READ_BYTES_MIN {
+            self.bulk = Some(Box::default());
+        }
+        if let Some(bulk) = &mut self.bulk {
+            bulk.received(self.stream.tcp(), count);
+        }
+    }
+
+    fn poll_lull(&mut self, cx: &mut Context<'_>) {
+        if let Some(bulk) = &mut self.bulk {
+            bulk.poll_lull(self.stream.tcp(), cx);
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     /// A connection of which these bytes were read already.
     #[must_use]
     pub fn new(stream: S, inbox: BytesMut) -> Self {
-        Self { stream, inbox, read_bytes: READ_BYTES_MIN, eof: false, unflushed: false }
+        Self {
+            stream,
+            inbox,
+            read_bytes: READ_BYTES_MIN,
+            eof: false,
+            unflushed: false,
+            bulk: None,
+        }
     }
 
     /// How many bytes may wait here: a whole message must fit, where it is one that is looked at as a whole.
@@ -133,8 +175,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         lend(&mut self.inbox);
-        self.inbox.reserve(self.read_bytes);
-        let room = self.read_bytes;
+        let room = self.read_bytes as usize;
+        self.inbox.reserve(room);
         let spare = self.inbox.spare_capacity_mut();
         let room = spare.len().min(room);
         let Some(spare) = spare.get_mut(..room) else { return Poll::Pending };

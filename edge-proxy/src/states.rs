@@ -315,6 +315,10 @@ impl Current for Served {
         self.state.load_full()
     }
 
+    fn is_newest(&self, state: &Arc<DatabaseState>) -> bool {
+        self.state.load().as_ref().is_some_and(|newest| Arc::ptr_eq(newest, state))
+    }
+
     fn last_heard(&self) -> Timestamp {
         Timestamp(self.last_heard.load(Ordering::Relaxed))
     }

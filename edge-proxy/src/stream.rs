@@ -25,6 +25,16 @@ impl<T> MaybeTls<T> {
     }
 }
 
+impl MaybeTls<tokio_rustls::client::TlsStream<TcpStream>> {
+    /// The connection beneath.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
 /// How soon it is noticed that a client went away behind bytes that nobody has read.
 const CLOSED_LOOK_EVERY: Duration = Duration::from_millis(250);
 

@@ -82,6 +82,60 @@ async fn who_waits_is_told_in_time() {
     assert_eq!((pool.metrics.pool_timeouts.get(), pool.metrics.pool_waiting.get()), (1, 0));
 }
 
+/// Waits until so many sessions stand in line.
+async fn waiting(pool: &Pool, count: usize) {
+    while pool.waiting.load(Ordering::Relaxed) != count {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pool.metrics.pool_waiting.get(), count as u64);
+}
+
+#[tokio::test]
+async fn who_comes_first_is_served_first_and_who_leaves_keeps_nothing() {
+    let server = Postgres::start();
+    let pool = pool(1);
+    let key = key(&pool, "user:dana");
+    let only = leased(&pool, &server, &key).await;
+    let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let mut sessions = Vec::new();
+    for number in 0..4 {
+        let (pool_here, key, told) = (Arc::clone(&pool), key.clone(), told.clone());
+        sessions.push(tokio::spawn(async move {
+            let connect = || async { Err(()) };
+            let leased = pool_here.acquire(&key, connect).await.expect("the one there is");
+            let _ = told.send(number);
+            pool_here.put(&key, leased);
+        }));
+        waiting(&pool, number + 1).await;
+    }
+    sessions.remove(1).abort();
+    waiting(&pool, 3).await;
+    // The first is given the connection, and goes before it looks: the next one has it then.
+    pool.put(&key, only);
+    sessions.remove(0).abort();
+    for session in sessions {
+        session.await.expect("no panic");
+    }
+    waiting(&pool, 0).await;
+    assert_eq!((order.recv().await, order.recv().await), (Some(2), Some(3)));
+    assert!(order.is_empty(), "those who left were not served");
+    assert!(pool.take(&key).is_some(), "the right to it is free again");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_dropped_leaves_its_place() {
+    let server = Postgres::start();
+    let pool = pool(1);
+    let key = key(&pool, "user:dana");
+    for _ in 0..3 {
+        drop(leased(&pool, &server, &key).await);
+        assert_eq!(pool.open.load(Ordering::Relaxed), 0);
+    }
+    let refused = pool.acquire(&key, || async { Err("it is down") }).await;
+    assert!(matches!(refused, Err(AcquireError::Connect("it is down"))));
+    assert!(leased(&pool, &server, &key).await.pooled.slot.lent, "control: there is room");
+}
+
 #[tokio::test]
 async fn a_connection_that_ended_is_given_to_nobody() {
     let server = Postgres::start();

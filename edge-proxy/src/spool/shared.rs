@@ -1,6 +1,7 @@
 //! The spool's state, what each call does with it, and its two threads: one makes records durable in groups,
 //! one prepares the next segment and frees acknowledged ones.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
@@ -25,6 +26,11 @@ use super::{ReadLimits, Recovered, SpoolConfig, SpoolError, SpoolFull, SpoolStat
 /// What the encoding buffer may keep between records, in bytes.
 const BUFFER_BYTES_KEPT: usize = 1024 * 1024;
 
+thread_local! {
+    /// Where a thread encodes its records: what another core wrote last would have to be fetched from there.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// What the calls and the threads share.
 pub(super) struct Shared {
     source: String,
@@ -47,7 +53,6 @@ pub(super) struct Inner {
     last: ChainState,
     pub(super) acked: ChainState,
     clean_at: Option<u64>,
-    buffer: Vec<u8>,
     /// Never empty; records are appended to the last one.
     held: VecDeque<Held>,
     active: Active,
@@ -102,16 +107,7 @@ impl Shared {
             }
         };
         let (durable, durable_seen) = watch::channel(0);
-        let inner = Inner {
-            last,
-            acked,
-            clean_at: None,
-            buffer: Vec::new(),
-            held,
-            active,
-            state,
-            stopped: None,
-        };
+        let inner = Inner { last, acked, clean_at: None, held, active, state, stopped: None };
         let shared = Self {
             source,
             dir,
@@ -163,22 +159,31 @@ impl Shared {
         at: Timestamp,
         encode: impl FnOnce(Header<'_>, &mut Vec<u8>),
     ) -> Result<u64, SpoolFull> {
+        BUFFER.with_borrow_mut(|buffer| self.append_with(buffer, at, encode))
+    }
+
+    fn append_with(
+        &self,
+        buffer: &mut Vec<u8>,
+        at: Timestamp,
+        encode: impl FnOnce(Header<'_>, &mut Vec<u8>),
+    ) -> Result<u64, SpoolFull> {
+        buffer.clear();
+        buffer.shrink_to(BUFFER_BYTES_KEPT);
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         if let Some(stopped) = &inner.stopped {
             return Err(stopped.clone());
         }
         let seq = inner.last.seq.saturating_add(1);
-        inner.buffer.clear();
-        inner.buffer.shrink_to(BUFFER_BYTES_KEPT);
-        encode(Header { source: &self.source, seq, at }, &mut inner.buffer);
-        let bytes = inner.buffer.len();
+        encode(Header { source: &self.source, seq, at }, buffer);
+        let bytes = buffer.len();
         if !inner.active.fits(bytes) {
             self.roll(inner, bytes)?;
         }
         let was_half_full = inner.active.half_full();
-        let (seq, chain) = inner.last.append(&inner.buffer);
-        let place = inner.active.push(seq, &chain, &inner.buffer);
+        let (seq, chain) = inner.last.append(buffer);
+        let place = inner.active.push(seq, &chain, buffer);
         if let Some(held) = inner.held.back_mut() {
             held.appended(seq, place);
         }

@@ -44,6 +44,10 @@ fn period(state: &DatabaseState, now: Timestamp) -> i64 {
 pub trait Current: Send + Sync {
     /// The newest state of the session's database; `None` where the database is gone.
     fn state(&self) -> Option<Arc<DatabaseState>>;
+    /// Whether `state` is the newest. Asked for each statement.
+    fn is_newest(&self, state: &Arc<DatabaseState>) -> bool {
+        self.state().is_some_and(|newest| Arc::ptr_eq(&newest, state))
+    }
     /// When the control plane was last heard.
     fn last_heard(&self) -> Timestamp;
     /// What principals took in the last hour.
@@ -390,14 +394,14 @@ fn database_gone() -> Denial {
 
 impl Gate for PolicyGate {
     fn refresh(&mut self, now: Timestamp) -> Result<(), String> {
-        let state = self.current.state().ok_or_else(|| database_gone().reason)?;
         self.now = now;
-        let period = period(&state, now);
         let stale = self.staleness(now);
-        let same_state = Arc::ptr_eq(&state, &self.state);
-        if same_state && period == self.key.period && stale == self.stale {
+        let as_before = period(&self.state, now) == self.key.period && stale == self.stale;
+        if as_before && self.current.is_newest(&self.state) {
             return Ok(());
         }
+        let state = self.current.state().ok_or_else(|| database_gone().reason)?;
+        let period = period(&state, now);
         // E5: a state of an older epoch than the one in use never comes back.
         if state.config.epoch >= self.state.config.epoch {
             self.state = state;

@@ -27,6 +27,9 @@ impl Current for Fixed {
     fn state(&self) -> Option<Arc<DatabaseState>> {
         Some(Arc::clone(&self.0))
     }
+    fn is_newest(&self, state: &Arc<DatabaseState>) -> bool {
+        Arc::ptr_eq(&self.0, state)
+    }
     fn last_heard(&self) -> Timestamp {
         self.1
     }
