@@ -6,7 +6,9 @@
 #   when_done COMMAND            is run when the script ends, before the environment is stopped
 #
 # EDGE is the edge to measure: the release build of this tree where it is not set. With LOADTEST_SPOOL=memory its records are in
-# memory, so that making them durable costs nothing: what that costs otherwise is the difference.
+# memory, so that making them durable costs nothing: what that costs otherwise is the difference. With LOADTEST_LAKE=stopped the
+# lake stands still: it is another machine's work, and there are not always cores for it here. Records wait in the spool, which
+# has room for some minutes.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target="${CARGO_TARGET_DIR:-$here/target}"
 writ="$target/debug/writ"
@@ -57,6 +59,10 @@ environment() { # NAME PORT_BASE
   for pid in "$WRIT_PID_CONTROL_PLANE" "$WRIT_PID_LAKE"; do
     for task in /proc/"$pid"/task/*; do chrt --idle -p 0 "${task##*/}" || true; done
   done
+  if [ "${LOADTEST_LAKE:-}" = stopped ]; then
+    when_done "kill -CONT $WRIT_PID_LAKE"
+    kill -STOP "$WRIT_PID_LAKE"
+  fi
   local hostport=${WRIT_DIRECT_URL#*@}
   hostport=${hostport%%/*}
   host=${hostport%:*} port=${hostport#*:}
