@@ -126,14 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     /// A connection of which these bytes were read already.
     #[must_use]
     pub fn new(stream: S, inbox: BytesMut) -> Self {
-        Self {
-            stream,
-            inbox,
-            read_bytes: READ_BYTES_MIN,
-            eof: false,
-            unflushed: false,
-            bulk: None,
-        }
+        Self { stream, inbox, read_bytes: READ_BYTES_MIN, eof: false, unflushed: false, bulk: None }
     }
 
     /// How many bytes may wait here: a whole message must fit, where it is one that is looked at as a whole.
