@@ -122,8 +122,6 @@ pub struct Pooled {
     pub backend: Backend,
     /// Cancel requests hold it: the connection is nobody else's before they are over.
     cancelling: Arc<RwLock<Cancels>>,
-    /// The number of the thread on which its events arrive.
-    home: usize,
     since: Instant,
     slot: Slot,
 }
@@ -191,6 +189,8 @@ struct Slot {
     metrics: Arc<Metrics>,
     /// A session has the connection.
     lent: bool,
+    /// The number of the thread on which the connection's events arrive.
+    home: usize,
 }
 
 impl Drop for Slot {
@@ -199,7 +199,7 @@ impl Drop for Slot {
         if let Some(pool) = self.pool.upgrade() {
             pool.open.fetch_sub(1, Ordering::Relaxed);
             if self.lent {
-                pool.give_back(pool.shelf.lock());
+                pool.give_back(pool.shelf.lock(), self.home);
             }
         }
     }
@@ -219,7 +219,7 @@ impl Right<'_> {
 
 impl Drop for Right<'_> {
     fn drop(&mut self) {
-        self.0.give_back(self.0.shelf.lock());
+        self.0.give_back(self.0.shelf.lock(), threads::number());
     }
 }
 
@@ -281,9 +281,9 @@ impl Pool {
         }
     }
 
-    /// Gives a right back, and wakes the one whose it is now.
-    fn give_back(&self, mut shelf: MutexGuard<'_, Shelf>) {
-        let next = shelf.line.give_back();
+    /// Gives a right back, and wakes the one whose it is now: rather one on thread `home`.
+    fn give_back(&self, mut shelf: MutexGuard<'_, Shelf>, home: usize) {
+        let next = shelf.line.give_back(home);
         self.note_waiting(&shelf);
         drop(shelf);
         if let Some(next) = next {
@@ -354,7 +354,8 @@ impl Pool {
     fn slot(self: &Arc<Self>) -> Slot {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.metrics.pool_connections.add(1);
-        Slot { pool: Arc::downgrade(self), metrics: Arc::clone(&self.metrics), lent: false }
+        let (pool, metrics) = (Arc::downgrade(self), Arc::clone(&self.metrics));
+        Slot { pool, metrics, lent: false, home: threads::number() }
     }
 
     fn welcome(
@@ -380,7 +381,6 @@ impl Pool {
             greeting,
             backend: Backend::default(),
             cancelling: Arc::default(),
-            home: threads::number(),
             since: Instant::now(),
             slot,
         })
@@ -411,11 +411,12 @@ impl Pool {
         let now = Instant::now();
         let age = |since| now.saturating_duration_since(since);
         pooled.slot.lent = false;
+        let home = pooled.slot.home;
         let worn = lost || pooled.backend.is_worn() || age(pooled.since) > AGE_MAX;
         let idle = Idle { pooled, since: now };
         let mut shelf = self.shelf.lock();
         if worn {
-            self.give_back(shelf);
+            self.give_back(shelf, home);
             return self.part(Some(idle));
         }
         let of_key = match shelf.idle.get_mut(key) {
@@ -425,7 +426,7 @@ impl Pool {
         of_key.push(idle);
         let stale = of_key.first().is_some_and(|first| age(first.since) > IDLE_MAX);
         let stale = stale.then(|| of_key.remove(0));
-        self.give_back(shelf);
+        self.give_back(shelf, home);
         self.part(stale);
     }
 
@@ -455,7 +456,7 @@ impl Shelf {
 
     /// One whose events arrive on this thread: another's would wake two.
     fn take_near(&mut self, key: &Key, here: usize) -> Option<Idle> {
-        self.take_where(key, |idle| idle.pooled.home == here)
+        self.take_where(key, |idle| idle.pooled.slot.home == here)
     }
 
     fn take_any(&mut self, key: &Key) -> Option<Idle> {
