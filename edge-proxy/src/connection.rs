@@ -8,7 +8,6 @@ use bytes::{Buf, BytesMut};
 use futures::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use writ_edge_core::policy_gate::PolicyGate;
 use writ_edge_core::{Cx, EndReason, Outbox, Session};
 use writ_model::sqlstate;
@@ -133,7 +132,6 @@ pub(crate) struct Connection {
     pub(crate) served: Arc<Served>,
     pub(crate) events: EventSender,
     incoming: EventReceiver,
-    durable: watch::Receiver<u64>,
     pub(crate) journal: SpoolJournal,
     pub(crate) asking: Option<Box<Asking>>,
     draining: bool,
@@ -155,7 +153,6 @@ impl Connection {
     /// A session that begins, in a place of its own: a task that runs it is small.
     pub(crate) fn new(parts: Parts, shared: Shared) -> Box<Self> {
         let Parts { session, client, link, served, events: (events, incoming), buffers } = parts;
-        let durable = shared.spool.durable();
         let mut journal = shared.journal.of_session(session.profile());
         if let (Some(trace), Link::Own { cancel_key, .. }) = (journal.trace(), &link) {
             trace.at_server(&served.database().dbname, &cancel_key.server);
@@ -169,7 +166,6 @@ impl Connection {
             served,
             events,
             incoming,
-            durable,
             journal,
             asking: None,
             draining: false,
@@ -196,20 +192,7 @@ impl Connection {
 
     /// Waits for something to happen, and deals with it.
     async fn turn(&mut self) {
-        let ready = if self.session.awaits_durable() {
-            let mut durable = self.durable.clone();
-            tokio::select! {
-                biased;
-                ready = self.something() => ready,
-                changed = durable.changed() => match changed {
-                    Ok(()) => Ready::Durable,
-                    Err(_) => Ready::Event(SessionEvent::Kill),
-                }
-            }
-        } else {
-            self.something().await
-        };
-        match ready {
+        match self.something().await {
             Ready::Io(Ok(())) => {}
             Ready::Io(Err(Broken::Client)) => {
                 let now = (self.shared.clock)();
@@ -222,25 +205,30 @@ impl Connection {
                 }
             }
             Ready::Acquired(acquired) => self.acquired(*acquired),
-            Ready::Durable => {
-                let seq = *self.durable.borrow_and_update();
-                self.session.on_durable(seq);
-            }
+            Ready::Durable(seq) => self.session.on_durable(seq),
             Ready::Event(event) => self.on_event(event),
         }
         self.note_buffers();
         self.work();
     }
 
-    /// Waits for an event, a connection, or something to move between the two sides.
+    /// Waits for an event, a connection, a record to be durable, or something to move between the two sides.
     fn something(&mut self) -> impl Future<Output = Ready> {
-        std::future::poll_fn(|cx| {
+        let recorded = self.session.awaits_durable();
+        std::future::poll_fn(move |cx| {
             // A session under load has something to move at every turn: what ends it comes first.
             if let Some(event) = self.incoming.try_recv() {
                 return Poll::Ready(Ready::Event(event));
             }
             if let Poll::Ready(acquired) = self.link.poll_acquired(cx) {
                 return Poll::Ready(Ready::Acquired(Box::new(acquired)));
+            }
+            // E6
+            if let Some(seq) = recorded
+                && let Poll::Ready(durable) = self.shared.spool.poll_durable(seq, cx)
+            {
+                let never = Ready::Event(SessionEvent::Kill);
+                return Poll::Ready(durable.map_or(never, Ready::Durable));
             }
             if let Poll::Ready(io) =
                 poll_io(&mut self.client, self.link.side(), &mut self.outbox, cx)
@@ -344,7 +332,7 @@ enum Ready {
     Io(Result<(), Broken>),
     Acquired(Box<Acquired>),
     Event(SessionEvent),
-    Durable,
+    Durable(u64),
 }
 
 #[cfg(test)]

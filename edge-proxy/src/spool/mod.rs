@@ -2,8 +2,8 @@
 //! kill loses none of them, made durable in groups, shipped, and freed once the lake has them.
 //!
 //! Order of one strict statement (E6): append → [`Spool::request_sync`] → wait until [`Spool::durable`]
-//! reaches the record's number → forward. If the receiver of [`Spool::durable`] reports that its sender is
-//! gone, nothing will become durable any more: refuse.
+//! reaches the record's number ([`Spool::poll_durable`]) → forward. If the receiver of [`Spool::durable`] reports that its
+//! sender is gone, nothing will become durable any more: refuse.
 
 mod map;
 mod recover;
@@ -19,9 +19,10 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use std::thread::JoinHandle;
 use tokio::sync::watch;
 use writ_audit::{ChainHash, ChainState, Framed, Header};
 use writ_model::Timestamp;
@@ -312,6 +313,12 @@ impl Spool {
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<u64> {
         self.0.shared.durable_seen.clone()
+    }
+
+    /// Ready when record `seq` is on the disk, with the highest number that is; `None`: a sync failed or the spool is closed,
+    /// and it never will be known to be. One task waits for a record: the last one that asked is woken.
+    pub fn poll_durable(&self, seq: u64, cx: &Context<'_>) -> Poll<Option<u64>> {
+        self.0.shared.awaited.poll(seq, cx)
     }
 
     /// The last appended record's number.

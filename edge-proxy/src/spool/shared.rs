@@ -18,7 +18,7 @@ use writ_model::Timestamp;
 
 use super::recover::{self, Opened};
 use super::segment::{Active, Held, SEGMENT_HEADER_BYTES, Segment, entry_at, entry_bytes};
-use super::signal::{Appended, Bell};
+use super::signal::{Appended, Bell, Durable};
 use super::state::{State, StateFile};
 use super::supply::Supply;
 use super::{ReadLimits, Recovered, SpoolConfig, SpoolError, SpoolFull, SpoolStats, SyncPort};
@@ -44,6 +44,7 @@ pub(super) struct Shared {
     pub(super) keeper: Bell,
     durable: Mutex<Option<watch::Sender<u64>>>,
     pub(super) durable_seen: watch::Receiver<u64>,
+    pub(super) awaited: Durable,
     /// Held as long as the directory is ours.
     _lock: File,
 }
@@ -120,6 +121,7 @@ impl Shared {
             keeper: Bell::default(),
             durable: Mutex::new(Some(durable)),
             durable_seen,
+            awaited: Durable::default(),
             _lock: lock,
         };
         shared.appended.set(last.seq);
@@ -324,7 +326,7 @@ impl Shared {
         inner.stopped = Some(SpoolFull::Closed);
         drop(inner);
         self.commit().map_err(self.file())?;
-        self.durable.lock().take();
+        self.end_durable();
         self.supply.discard_spare();
         let mut inner = self.inner.lock();
         inner.clean_at = Some(inner.last.seq);
@@ -356,8 +358,15 @@ impl Shared {
                 *seq = target.max(*seq);
                 more
             });
+            self.awaited.reach(target);
         }
         Ok(())
+    }
+
+    /// Nothing more becomes durable: those who wait for it are told.
+    fn end_durable(&self) {
+        self.durable.lock().take();
+        self.awaited.end();
     }
 
     pub(super) fn spawn(
@@ -376,7 +385,7 @@ impl Shared {
                 // be known to be. Nothing more is taken, and those who wait are told by the sender's end.
                 tracing::error!(%error, "the audit spool could not be made durable; it takes no more records");
                 self.inner.lock().stopped = Some(SpoolFull::Failed(error.to_string()));
-                self.durable.lock().take();
+                self.end_durable();
                 return;
             }
         }

@@ -1,6 +1,9 @@
-//! Two ways to wake: a bell for the spool's own threads, and a signal for the one who ships.
+//! Three ways to wake: a bell for the spool's own threads, a signal for the one who ships, and a line for those whose
+//! record has to be on the disk.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
@@ -77,5 +80,52 @@ impl Appended {
             }
             notified.await;
         }
+    }
+}
+
+#[derive(Default)]
+struct Waits {
+    durable: u64,
+    over: bool,
+    wakers: BTreeMap<u64, Waker>,
+}
+
+/// Who waits for a record to be on the disk: a sync wakes those whose records it reached, and nobody else.
+#[derive(Default)]
+pub(super) struct Durable(Mutex<Waits>);
+
+impl Durable {
+    /// Ready when record `seq` is on the disk, with the highest number that is; `None`: it never will be known to be.
+    /// A record has one who waits for it, the last one who asked; who went away is woken in vain.
+    pub(super) fn poll(&self, seq: u64, cx: &Context<'_>) -> Poll<Option<u64>> {
+        let mut waits = self.0.lock();
+        if waits.durable >= seq {
+            return Poll::Ready(Some(waits.durable));
+        }
+        if waits.over {
+            return Poll::Ready(None);
+        }
+        let waker = waits.wakers.entry(seq).or_insert_with(|| cx.waker().clone());
+        waker.clone_from(cx.waker());
+        Poll::Pending
+    }
+
+    /// Everything up to `seq` is on the disk.
+    pub(super) fn reach(&self, seq: u64) {
+        let mut waits = self.0.lock();
+        waits.durable = waits.durable.max(seq);
+        let later = waits.wakers.split_off(&seq.saturating_add(1));
+        let reached = std::mem::replace(&mut waits.wakers, later);
+        drop(waits);
+        reached.into_values().for_each(Waker::wake);
+    }
+
+    /// Nothing more will be.
+    pub(super) fn end(&self) {
+        let mut waits = self.0.lock();
+        waits.over = true;
+        let wakers = std::mem::take(&mut waits.wakers);
+        drop(waits);
+        wakers.into_values().for_each(Waker::wake);
     }
 }

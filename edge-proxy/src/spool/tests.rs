@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -338,6 +339,56 @@ async fn durable_is_reported_only_after_the_sync_returned() {
     assert_eq!(*durable.borrow_and_update(), 5, "only what was there when the sync began");
     spool.request_sync();
     assert_eq!(*durable.wait_for(|seq| *seq >= 7).await.expect("reported"), 7);
+}
+
+/// A task that notes that it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Waits for record `seq` in a task of its own; returns that task, and how its first look went.
+fn wait_for(spool: &Spool, seq: u64) -> (Arc<Woken>, Poll<Option<u64>>) {
+    let task = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&task));
+    let first = spool.poll_durable(seq, &Context::from_waker(&waker));
+    (task, first)
+}
+
+#[test]
+fn a_sync_wakes_those_whose_records_it_reached_and_nobody_else() {
+    let dir = TempDir::new().expect("dir");
+    let port = Arc::new(Port::default());
+    let (spool, _) = Spool::open_with(config(dir.path()), port.clone()).expect("open");
+    let woken = |task: &Woken| task.0.load(Ordering::SeqCst);
+    append_many(&spool, 3);
+    let waits: Vec<_> = [2, 3, 4].map(|seq| wait_for(&spool, seq)).into();
+    assert!(waits.iter().all(|(task, first)| first.is_pending() && !woken(task)));
+    spool.request_sync();
+    until("two are woken", || woken(&waits[0].0) && woken(&waits[1].0));
+    assert_eq!(wait_for(&spool, 3).1, Poll::Ready(Some(3)));
+    assert!(!woken(&waits[2].0) && wait_for(&spool, 4).1.is_pending(), "its record is not there");
+    // Who asked last for a record is the one who waits for it.
+    let (task, _) = wait_for(&spool, 4);
+    append_many(&spool, 1);
+    spool.request_sync();
+    until("the third is woken", || woken(&task));
+    assert!(!woken(&waits[2].0));
+    // What a failed sync leaves never is durable, and those who wait for it are told.
+    port.fails.store(true, Ordering::SeqCst);
+    append_many(&spool, 1);
+    let (task, first) = wait_for(&spool, 5);
+    assert!(first.is_pending());
+    spool.request_sync();
+    until("it is told", || woken(&task));
+    assert_eq!(
+        [4, 5].map(|seq| wait_for(&spool, seq).1),
+        [Poll::Ready(Some(4)), Poll::Ready(None)]
+    );
 }
 
 #[tokio::test]

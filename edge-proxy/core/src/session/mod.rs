@@ -298,10 +298,13 @@ impl<G: Gate> Session<G> {
             || self.portals.values().any(|portal| portal.granted)
     }
 
-    /// Whether a statement waits for its record to be durable (E6).
+    /// The number of the record that has to be durable before a statement goes on (E6).
     #[must_use]
-    pub fn awaits_durable(&self) -> bool {
-        matches!(self.admission, Some(Admission::Recorded { .. }))
+    pub fn awaits_durable(&self) -> Option<u64> {
+        match self.admission {
+            Some(Admission::Recorded { seq, .. }) => Some(seq),
+            Some(Admission::Held(_)) | None => None,
+        }
     }
 
     /// How large a message may be that has not come as a whole yet, in bytes: less than else where memory is short, and

@@ -221,7 +221,7 @@ fn at_rest(mode: Mode, world: &World) {
         assert!(world.waiting().is_empty(), "stuck: {:?}", shown(world.waiting()));
         assert!(world.in_server().is_empty(), "stuck: {:?}", shown(world.in_server()));
         assert!(!world.session.is_running(), "something is still waited for");
-        assert!(!world.session.is_held() && !world.session.awaits_durable());
+        assert!(!world.session.is_held() && world.session.awaits_durable().is_none());
     }
 }
 
