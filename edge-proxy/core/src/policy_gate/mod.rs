@@ -4,6 +4,7 @@ mod acting;
 mod bounds;
 mod labels;
 mod profile;
+mod room;
 mod screening;
 pub mod sensitivity;
 pub mod state;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use writ_model::config::{Database, EdgeConfig, Environment};
@@ -13,6 +12,7 @@ use writ_model::{
 use writ_policy::{ColumnSensitivity, Policies, RequestContext, Subject};
 use writ_sql::Shape;
 
+use super::room::{OfAll, Room};
 use super::sensitivity::{KnownColumns, sensitive_columns};
 use crate::gate::{Ruling, SessionNames};
 
@@ -22,8 +22,6 @@ pub const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CACHED_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// What one scope notes of texts whose facts are known, in bytes: they are ruled on without another look at them.
 pub const NOTED_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What all scopes of one state note together, in bytes.
-pub const NOTED_BYTES_OF_ALL_MAX: usize = 256 * 1024 * 1024;
 /// What one noted text takes beside itself, in bytes.
 const NOTE_BYTES: usize = 96;
 /// Scopes that one state remembers: principals × roles × search paths.
@@ -43,7 +41,7 @@ pub struct DatabaseState {
     pub known: Arc<KnownColumns>,
     sensitive: Sensitive,
     scopes: Mutex<HashMap<ScopeKey, Arc<Scope>>>,
-    noted_bytes: Arc<AtomicUsize>,
+    remembered: OfAll,
 }
 
 /// Sensitive columns, as a list for policy and as a map for records.
@@ -82,7 +80,7 @@ impl DatabaseState {
             known: Arc::new(known),
             sensitive,
             scopes: Mutex::default(),
-            noted_bytes: Arc::default(),
+            remembered: OfAll::default(),
         }
     }
 
@@ -131,7 +129,7 @@ impl DatabaseState {
         }
         let context = key.context(now, usage);
         let masks = self.policies.masks(&self.subject(actor), &context, &self.sensitive.list);
-        let scope = Arc::new(Scope::new(masks, Arc::clone(&self.noted_bytes)));
+        let scope = Arc::new(Scope::new(masks, &self.remembered));
         scopes.insert(key, Arc::clone(&scope));
         scope
     }
@@ -188,7 +186,6 @@ const SEEN_TEXTS: usize = 4_096;
 /// What a ruling takes beside its texts, record and facts, in bytes.
 const RULING_BYTES: usize = 1_024;
 
-#[derive(Default)]
 struct Rulings {
     /// Texts that came once, with the ruling on their facts. One that comes again is made whole, where there is room.
     noted: Noted,
@@ -197,22 +194,24 @@ struct Rulings {
     by_facts: HashMap<Arc<StatementFacts>, Arc<Ruling>, ahash::RandomState>,
     /// The hashes of texts that were seen once, each in the place that it gives.
     seen: Vec<u64>,
-    bytes: usize,
+    room: Room,
 }
 
 /// Texts whose facts are known, each with a ruling on another text of exactly the same facts.
-#[derive(Default)]
 struct Noted {
     /// Exact texts.
     texts: HashMap<Box<[u8]>, Arc<Ruling>, ahash::RandomState>,
     /// What is known of all texts of a shape; `None`: that their integers may make a difference.
     shapes: HashMap<Box<[u8]>, Option<Arc<Ruling>>, ahash::RandomState>,
-    bytes: usize,
-    /// Those of all scopes of the state.
-    of_all: Arc<AtomicUsize>,
+    room: Room,
 }
 
 impl Noted {
+    fn new(of_all: &OfAll) -> Self {
+        let room = Room::new(NOTED_BYTES_MAX, Arc::clone(of_all));
+        Self { texts: HashMap::default(), shapes: HashMap::default(), room }
+    }
+
     fn insert(&mut self, text: &[u8], base: &Arc<Ruling>) {
         self.make_room(text);
         if self.texts.insert(text.into(), Arc::clone(base)).is_none() {
@@ -228,34 +227,33 @@ impl Noted {
     }
 
     fn make_room(&mut self, key: &[u8]) {
-        let bytes = key.len() + NOTE_BYTES;
-        let all = self.of_all.load(Ordering::Relaxed);
-        if self.bytes + bytes > NOTED_BYTES_MAX || all + bytes > NOTED_BYTES_OF_ALL_MAX {
+        if !self.room.has(key.len() + NOTE_BYTES) {
             self.clear();
         }
     }
 
     fn count(&mut self, key: &[u8]) {
-        let bytes = key.len() + NOTE_BYTES;
-        self.bytes += bytes;
-        self.of_all.fetch_add(bytes, Ordering::Relaxed);
+        self.room.take(key.len() + NOTE_BYTES);
     }
 
     fn clear(&mut self) {
         self.texts.clear();
         self.shapes.clear();
-        self.of_all.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.bytes = 0;
-    }
-}
-
-impl Drop for Noted {
-    fn drop(&mut self) {
-        self.of_all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.room.clear();
     }
 }
 
 impl Rulings {
+    fn new(of_all: &OfAll) -> Self {
+        Self {
+            noted: Noted::new(of_all),
+            by_text: HashMap::default(),
+            by_facts: HashMap::default(),
+            seen: Vec::new(),
+            room: Room::new(CACHE_BYTES_MAX, Arc::clone(of_all)),
+        }
+    }
+
     /// Whether `text` was seen lately; notes it. Of ever new texts none is worth its memory.
     fn seen(&mut self, text: &[u8]) -> bool {
         if self.seen.is_empty() {
@@ -268,14 +266,14 @@ impl Rulings {
 
     fn make_room(&mut self, ruling: &Ruling) {
         let size = size_of(ruling);
-        if self.bytes + size > CACHE_BYTES_MAX {
+        if !self.room.has(size) {
             // What is noted would keep the rulings on its facts alive.
             self.noted.clear();
             self.by_text.clear();
             self.by_facts.clear();
-            self.bytes = 0;
+            self.room.clear();
         }
-        self.bytes += size;
+        self.room.take(size);
     }
 
     fn keep(&mut self, ruling: &Arc<Ruling>) {
@@ -290,15 +288,13 @@ fn size_of(ruling: &Ruling) -> usize {
 }
 
 impl Scope {
-    fn new(masks: Result<ColumnMasks, Denial>, of_all: Arc<AtomicUsize>) -> Self {
-        let mut rulings = Rulings::default();
-        rulings.noted.of_all = of_all;
-        let rulings = Mutex::new(rulings);
+    fn new(masks: Result<ColumnMasks, Denial>, of_all: &OfAll) -> Self {
+        let rulings = Mutex::new(Rulings::new(of_all));
         Self { masks, hidden: OnceLock::new(), rulings }
     }
 
     pub(super) fn unshared(masks: Result<ColumnMasks, Denial>) -> Arc<Self> {
-        Arc::new(Self::new(masks, Arc::default()))
+        Arc::new(Self::new(masks, &OfAll::default()))
     }
 
     /// What was ruled on exactly this text, or on one with exactly the facts that this text was found to have.
@@ -311,7 +307,8 @@ impl Scope {
         drop(rulings);
         let ruling = Arc::new(base.for_text(std::str::from_utf8(text).ok()?)?);
         let mut rulings = lock(&self.rulings);
-        if rulings.bytes + size_of(&ruling) <= CACHE_BYTES_MAX / 2 {
+        // As much again stays free: those seen more often have it.
+        if rulings.room.has(size_of(&ruling) + CACHE_BYTES_MAX / 2) {
             rulings.keep(&ruling);
         }
         Some(ruling)

@@ -1,11 +1,14 @@
 //! What is remembered of texts is bounded, whatever clients send.
 
+use std::sync::atomic::Ordering;
+
 use writ_audit::StatementProfile;
 use writ_audit::record::{DecisionKind, TextValue};
 use writ_model::sqlstate::REFUSED;
 use writ_model::{Decision, Epoch, Limits, Verdict};
 
 use super::*;
+use crate::policy_gate::room::{BYTES_ALWAYS, BYTES_OF_ALL_MAX};
 
 /// Texts that fill each of the caches several times.
 const TEXTS: usize = 2_000;
@@ -50,8 +53,8 @@ fn ruling(text: &str) -> Arc<Ruling> {
 
 #[test]
 fn what_is_remembered_of_ever_new_texts_is_bounded() {
-    let of_all = Arc::new(AtomicUsize::new(0));
-    let scope = Scope::new(Ok(ColumnMasks::default()), Arc::clone(&of_all));
+    let of_all = OfAll::default();
+    let scope = Scope::new(Ok(ColumnMasks::default()), &of_all);
     let (mut most, mut most_noted) = (0, 0);
     for number in 0..TEXTS {
         let text = format!("{number:0>TEXT_BYTES$}");
@@ -81,4 +84,24 @@ fn what_is_too_long_is_not_remembered() {
     scope.remember_text(&ruling);
     scope.note(text.as_bytes(), &ruling);
     assert!(scope.known(text.as_bytes()).is_none() && scope.of_facts(&ruling.facts).is_none());
+}
+
+#[test]
+fn what_many_scopes_remember_together_is_bounded() {
+    let of_all = OfAll::default();
+    let scopes: Vec<Scope> =
+        (0..64).map(|_| Scope::new(Ok(ColumnMasks::default()), &of_all)).collect();
+    let mut most = 0;
+    // Each fills its own room: without a bound for all they would have twice the room of all.
+    for scope in &scopes {
+        for number in 0..CACHE_BYTES_MAX / (3 * TEXT_BYTES) {
+            let ruling = ruling(&format!("{number:0>TEXT_BYTES$}"));
+            scope.remember_text(&ruling);
+            assert!(scope.known(&ruling.text).is_some(), "control: the newest is there");
+        }
+        most = most.max(of_all.load(Ordering::Relaxed));
+    }
+    let always = scopes.len() * BYTES_ALWAYS.max(4 * TEXT_BYTES);
+    let bounds = BYTES_OF_ALL_MAX / 2..=BYTES_OF_ALL_MAX + always;
+    assert!(bounds.contains(&most), "{most} bytes");
 }
