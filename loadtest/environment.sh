@@ -5,7 +5,8 @@
 #   pooled NAME DBNAME           has the edge serve DBNAME as NAME, with 20 connections that sessions share
 #   when_done COMMAND            is run when the script ends, before the environment is stopped
 #
-# EDGE is the edge to measure: the release build of this tree where it is not set. With LOADTEST_SPOOL=memory its records are in
+# EDGE is the edge to measure: the release build of this tree where it is not set. LAKE is the lake: a debug build where it is not
+# set, which takes a multiple of the time for what it is sent. With LOADTEST_SPOOL=memory its records are in
 # memory, so that making them durable costs nothing: what that costs otherwise is the difference. With LOADTEST_LAKE=stopped the
 # lake stands still: it is another machine's work, and there are not always cores for it here. Records wait in the spool, which
 # has room for some minutes.
@@ -24,22 +25,27 @@ end_environment() {
   [ -z "$memory" ] || rm -rf "$memory"
 }
 
-# Ends the edge, in order.
-stop_edge() {
-  kill "$WRIT_PID_EDGE"
-  while kill -0 "$WRIT_PID_EDGE" 2>/dev/null; do sleep 0.1; done
+# Ends a process, in order.
+stop() { # PID
+  kill "$1"
+  while kill -0 "$1" 2>/dev/null; do sleep 0.1; done
+}
+
+# A plane that was stopped, as this build of it.
+start_plane() { # PLANE BINARY
+  WRIT_EDGE_PLAINTEXT=true WRIT_EDGE_SESSIONS_MAX=100000 "$2" dev start "$1" --data-dir "$dir" >&2
+  set -a; . "$dir/dev.env"; set +a
 }
 
 # The edge again, as another build of it.
 run_edge() { # BINARY
-  stop_edge
+  stop "$WRIT_PID_EDGE"
   if [ "${LOADTEST_SPOOL:-}" = memory ]; then
     memory=$(mktemp -d /dev/shm/writ-spool-XXXXXX)
     mv "$dir/edge/spool" "$memory/"
     ln -s "$memory/spool" "$dir/edge/spool"
   fi
-  WRIT_EDGE_PLAINTEXT=true WRIT_EDGE_SESSIONS_MAX=100000 "$1" dev start edge --data-dir "$dir" >&2
-  set -a; . "$dir/dev.env"; set +a
+  start_plane edge "$1"
 }
 
 environment() { # NAME PORT_BASE
@@ -53,8 +59,12 @@ environment() { # NAME PORT_BASE
   trap end_environment EXIT
   "$writ" dev --data-dir "$dir" --port-base "$2" --separate --detach >&2
   set -a; . "$dir/dev.env"; set +a
+  if [ -n "${LAKE:-}" ]; then
+    stop "$WRIT_PID_LAKE"
+    start_plane lake "$LAKE"
+  fi
   run_edge "$EDGE"
-  # Control plane and lake are debug builds, and on machines of their own where it matters: here they get what the others leave.
+  # Control plane and lake are on machines of their own where it matters: here they get what the others leave.
   local pid task
   for pid in "$WRIT_PID_CONTROL_PLANE" "$WRIT_PID_LAKE"; do
     for task in /proc/"$pid"/task/*; do chrt --idle -p 0 "${task##*/}" || true; done
